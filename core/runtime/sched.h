@@ -1,0 +1,50 @@
+/*
+ * sched.h - which unit of work runs where and when. Units are numbered in listing order; the
+ * frontier is the lowest unfinished one; only units inside [frontier, frontier + 4 x shards) may
+ * start. A shard takes the lowest unstarted unit of its own queue (home shard = hash of the unit's
+ * first path) in the window; if it has none there, the lowest unstarted unit in the window of the
+ * shard with the most unstarted units in the window. A claim is one CAS on the unit's state.
+ */
+#ifndef CANP_RUNTIME_SCHED_H
+#define CANP_RUNTIME_SCHED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct canp_sched;
+
+struct canp_sched_unit {
+	uint32_t home_hash; /* stable hash; home shard = home_hash % nr_shards */
+};
+
+#define CANP_SCHED_WINDOW_PER_SHARD 4u
+
+/* homes[i] = hash of unit i. Control plane. */
+int canp_sched_create(unsigned nr_shards, uint32_t nr_units, const uint32_t *homes,
+		      struct canp_sched **out);
+void canp_sched_destroy(struct canp_sched *s);
+
+/* Claims a unit for `shard`. Returns 0 and *unit; -EAGAIN when none may start now (all in the
+ * window are taken); -ENOENT when every unit was started or the schedule was stopped. Any shard
+ * thread; lock-free. */
+int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit);
+/* The unit is processed (all its page runs were sent). Returns true when the frontier moved, so
+ * that waiting shards should be kicked. Any shard thread. */
+bool canp_sched_finish(struct canp_sched *s, uint32_t unit);
+uint32_t canp_sched_frontier(const struct canp_sched *s);
+/* No further unit may start (interrupt). Any thread, async-signal-safe. Units below
+ * canp_sched_end() are those started; everything below the frontier will be published. */
+void canp_sched_stop(struct canp_sched *s);
+bool canp_sched_stopped(const struct canp_sched *s);
+/* True when no unit is running and none will start. */
+bool canp_sched_idle(const struct canp_sched *s);
+/* A look-ahead without a claim: up to max units `shard` would probably take next, for prefetch. */
+unsigned canp_sched_peek(const struct canp_sched *s, unsigned shard, uint32_t *units, unsigned max);
+
+struct canp_sched_stats {
+	uint64_t claims, foreign_claims, window_waits;
+};
+/* Sum over shards; exact when idle. */
+void canp_sched_stats(const struct canp_sched *s, struct canp_sched_stats *st);
+
+#endif

@@ -1,0 +1,4 @@
+/* Default configuration, used when python3-kconfiglib is not installed. */
+#define CONFIG_CANP_SIMD_AVX2 1
+#define CONFIG_CANP_SIMD_AVX512 1
+#define CONFIG_CANP_SINK_CSV 1

@@ -1,0 +1,52 @@
+/*
+ * pool.h - equal slots in a region: get now or leave a wait entry; batch get/put all-or-nothing; a
+ * reserve only privileged callers may use. Single owner thread; foreign frees go home over the mesh.
+ */
+#ifndef CANP_NUMA_POOL_H
+#define CANP_NUMA_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/list.h"
+
+struct canp_pool_stats {
+	uint64_t gets, puts, waits, refused; /* refused: get returned NULL */
+	uint32_t in_use, in_use_max, slots, reserve;
+};
+
+struct canp_pool_waiter {
+	struct canp_list link; /* private */
+	uint32_t want;	       /* slots wanted */
+	void (*ready)(struct canp_pool_waiter *w, void **slots, uint32_t n);
+	void *arg;
+};
+
+struct canp_pool {
+	void *free; /* singly linked through the slots' first word */
+	uint8_t *base;
+	size_t slot_bytes;
+	uint32_t nr_free, reserve;
+	struct canp_list waiters;
+	struct canp_pool_stats stats;
+};
+
+/* mem: nr * slot_bytes, aligned to 64; slot_bytes a multiple of 64. The pool does not own mem. */
+void canp_pool_init(struct canp_pool *p, void *mem, size_t slot_bytes, uint32_t nr,
+		    uint32_t reserve);
+/* One slot or NULL. A slot's contents are undefined. privileged callers may go into the reserve. */
+void *canp_pool_get(struct canp_pool *p, bool privileged);
+void canp_pool_put(struct canp_pool *p, void *slot); /* asserts that slot is of this pool */
+/* All n or none: 0 or -ENOMEM. */
+int canp_pool_get_batch(struct canp_pool *p, uint32_t n, bool privileged, void **slots);
+void canp_pool_put_batch(struct canp_pool *p, uint32_t n, void *const *slots);
+/* Slots a caller could get now. */
+uint32_t canp_pool_avail(const struct canp_pool *p, bool privileged);
+/* Gets want slots now (returns true, *slots filled) or queues w; w->ready is called from a later
+ * put, first come first served. */
+bool canp_pool_get_or_wait(struct canp_pool *p, struct canp_pool_waiter *w, void **slots);
+void canp_pool_cancel_wait(struct canp_pool *p, struct canp_pool_waiter *w);
+bool canp_pool_owns(const struct canp_pool *p, const void *slot);
+
+#endif

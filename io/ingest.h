@@ -21,10 +21,8 @@
 #include "io/format/format.h"
 #include "io/source/dirscan.h"
 #include "io/source/fsinfo.h"
+#include "io/sink/part.h"
 #include "io/units.h"
-
-enum canp_codec { CANP_CODEC_NONE, CANP_CODEC_GZIP, CANP_CODEC_ZSTD };
-enum canp_sink_kind { CANP_SINK_PARQUET, CANP_SINK_CSV };
 
 struct canp_job_opts {
 	const char *const *inputs;
@@ -37,7 +35,7 @@ struct canp_job_opts {
 	struct canp_plan_opts plan;
 	struct canp_format_opts format;
 	int64_t from_ns, to_ns;
-	const char *device; /* NAME, path:N or a regular expression with one group; NULL */
+	const char *device;  /* NAME, path:N or a regular expression with one group; NULL */
 	uint64_t unit_bytes; /* 0: by the size of the job */
 	/* machine */
 	unsigned cores;
@@ -48,13 +46,13 @@ struct canp_job_opts {
 	uint32_t depth, slice_bytes;
 	enum canp_io_policy read_policy;
 	/* sink */
-	enum canp_sink_kind sink;
-	enum canp_codec codec;
+	enum canp_part_kind sink;
+	enum canp_pq_codec codec;
 	int codec_level;
 	uint32_t rowgroup_rows;
 	bool wait_on_enospc;
 	/* Test hooks: delay each unit of one shard, seeded random delays everywhere. */
-	int slow_shard; /* -1 none */
+	int slow_shard;      /* -1 none */
 	uint32_t delay_seed; /* 0 none */
 };
 
@@ -72,9 +70,9 @@ struct canp_file_result {
 	enum canp_file_status status;
 	const struct canp_format *format;
 	bool gz;
-	int err; /* -errno of open/read, 0 */
-	uint32_t device; /* first device of the file */
-	uint32_t nr_faults; /* all of them */
+	int err;              /* -errno of open/read, 0 */
+	uint32_t device;      /* first device of the file */
+	uint32_t nr_faults;   /* all of them */
 	uint32_t kept_faults; /* in the store */
 	uint64_t fault_bytes;
 	uint64_t bytes_read;
@@ -87,7 +85,7 @@ struct canp_job_totals {
 		files_pending;
 	uint64_t frames, frames_decoded, frames_unknown, frames_dropped, error_frames,
 		remote_frames, overload_frames, gaps, bad_times;
-	uint64_t signals; /* non-null values written */
+	uint64_t signals;        /* non-null values written */
 	uint64_t rows, messages; /* rows of message tables; tables that got rows */
 	uint64_t bytes_in, bytes_inflated, bytes_out, damage_events, parts;
 	double elapsed_s;
@@ -118,7 +116,7 @@ struct canp_job {
 	struct canp_sched *sched;
 	struct canp_devices *devices;
 	struct canp_file_result *results; /* [nr_files], by src */
-	struct canp_fault *faults; /* [nr_files * faults_per_file], reserved mapping */
+	struct canp_fault *faults;        /* [nr_files * faults_per_file], reserved mapping */
 	uint32_t faults_per_file;
 	struct canp_job_mem *mem;
 	struct canp_runtime *rt;
@@ -135,8 +133,9 @@ struct canp_job {
  * in err. Control thread. */
 int canp_job_create(const struct canp_job_opts *opts, void (*warn)(void *arg, const char *line),
 		    void *arg, struct canp_strbuf *err, struct canp_job **out);
-/* Runs the job to its end. progress (may be NULL) is called about four times a second on the control
- * thread. 0 also when inputs were damaged; -errno when the job itself failed (line in err). */
+/* Runs the job to its end. progress (may be NULL) is called about four times a second on the
+ * control thread. 0 also when inputs were damaged; -errno when the job itself failed (line in err).
+ */
 int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct canp_job *job),
 		 void *arg, struct canp_strbuf *err);
 void canp_job_destroy(struct canp_job *job);

@@ -78,7 +78,8 @@ struct canp_json_val {
 struct canp_json_doc;
 
 /* Parses all of text (RFC 8259, UTF-8). depth_max <= CANP_JSON_DEPTH_MAX. -EINVAL: not JSON, *where
- * is the byte offset; -E2BIG: too deep or above 64 MiB of text; -EEXIST: a key occurs twice in one
+ * is the byte offset; -E2BIG: too deep, above 64 MiB of text or
+ * above 4,096 members in one object; -EEXIST: a key occurs twice in one
  * object; -ENOMEM. where may be NULL. */
 int canp_json_parse(const char *text, size_t len, unsigned depth_max, struct canp_json_doc **out,
 		    size_t *where);

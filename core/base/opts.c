@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/err.h"
 #include "core/base/opts_priv.h"
 #include "core/base/units.h"
 
@@ -567,7 +568,7 @@ int canp_opts_file(struct canp_opts *o, const char *path)
 	else
 		rc = read_all(fd, buf, OPTS_FILE_MAX + 1, &len);
 	if (rc)
-		canp_strbuf_printf(&o->err, "%s: %s", path, strerrordesc_np(-rc));
+		canp_strbuf_printf(&o->err, "%s: %s", path, canp_strerror(rc));
 	else
 		rc = canp_opts_ini(o, buf, len, path);
 	if (fd >= 0)

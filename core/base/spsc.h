@@ -65,6 +65,13 @@ static inline uint32_t canp_spsc_push(struct canp_spsc *q, void *const *items, u
 	return nr;
 }
 
+/* Pointers that a push would take now; only grows until the next push. Producer thread only. */
+static inline uint32_t canp_spsc_room(struct canp_spsc *q)
+{
+	q->head_seen = __atomic_load_n(&q->head, __ATOMIC_ACQUIRE); /* P2 */
+	return q->mask + 1 - (q->tail - q->head_seen);
+}
+
 /* Pops up to max pointers into items, oldest first; returns how many. Consumer thread only. */
 static inline uint32_t canp_spsc_pop(struct canp_spsc *q, void **items, uint32_t max)
 {

@@ -18,6 +18,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
+#include "core/base/version.h"
 #include "io/device_rule.h"
 #include "io/ingest_priv.h"
 #include "io/outdir.h"
@@ -27,7 +28,6 @@
 #define INGEST_FAULTS_TOTAL    2000000u
 #define INGEST_UNKNOWN_MAX     65536u
 #define INGEST_PROGRESS_NS     (250 * CANP_NS_PER_MS)
-#define INGEST_VERSION         "0.1.0"
 
 static struct canp_job_priv *job_priv(const struct canp_job *job)
 {
@@ -286,7 +286,7 @@ static int job_schemas(struct canp_job *job, struct canp_strbuf *err)
 						  .device_column = job->plan->opts.device_column,
 						  .enum_labels = job->plan->opts.enum_labels,
 						  .codec = job->opts.codec,
-						  .version = INGEST_VERSION,
+						  .version = CANP_VERSION,
 					  },
 					  &p->schemas[s]);
 		if (rc) {

@@ -142,7 +142,7 @@ static unsigned shard_writer_poll(void *arg, uint64_t now_ns)
 		shard_arm_space_timer(is, now_ns);
 	if (canp_writer_finished(is->writer)) {
 		is->writer_over = true;
-		canp_job_shard_over(is->job);
+		canp_job_shard_over(is->job, is->sh->rt);
 		work++;
 	}
 	return work;

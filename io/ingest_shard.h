@@ -120,7 +120,7 @@ void *canp_job_shard_mem(struct canp_job *job, unsigned shard, size_t bytes);
 void canp_job_fail(struct canp_job *job, int err, const char *what);
 bool canp_job_failed(const struct canp_job *job);
 /* A shard's owner side is done; the last one stops the runtime. */
-void canp_job_shard_over(struct canp_job *job);
+void canp_job_shard_over(struct canp_job *job, struct canp_runtime *rt);
 /* Adds the ids no DBC names to the job's list; takes a lock, at teardown only. */
 void canp_job_collect_unknown(struct canp_job *job, const struct canp_group *group);
 

@@ -42,7 +42,7 @@ struct canp_partset {
 	uint32_t rowgroup_rows, run_rows;
 	bool ts_ns, device_column, enum_labels, wait_on_space;
 	/* results */
-	uint64_t parts_published, bytes_published, rows_published;
+	uint64_t parts_published, bytes_published, rows_published, values_published;
 	uint32_t finishing; /* finish or abort under way */
 	int error;          /* first -errno of any part */
 	char error_what[160];

@@ -88,8 +88,7 @@ struct canp_run {
 	uint32_t slot; /* the table's slot in the plan */
 	uint32_t seq;  /* 0, 1, .. inside one unit and table */
 	uint32_t rows;
-	uint32_t nr_slots; /* page slots this run holds, itself included */
-	bool raw;          /* records instead of columns */
+	bool raw; /* records instead of columns */
 	bool has_ts_ns;
 	struct canp_segs meta; /* struct canp_run_meta, merged; their rows add up to `rows` */
 	/* raw */
@@ -111,6 +110,8 @@ static inline struct canp_runcol *canp_run_col(const struct canp_run *run, uint3
 /* Gives every slot of the run, the run itself included, back to the pool it was built from.
  * Thread of the pool's owner only. run may be NULL. */
 void canp_run_free(struct canp_run *run, struct canp_pool *pool);
+/* Page slots the run holds, itself included. Any thread that holds the run. */
+uint32_t canp_run_slots(const struct canp_run *run);
 
 /* Segment chains. Writers ask for contiguous room and commit what they used; the caller has made
  * sure that the pool can give a slot (it is asserted). Thread of the pool's owner only. */

@@ -31,6 +31,13 @@
 #define SIM_SLOTS     32u
 #define NONE          UINT32_MAX
 
+/* The simulation has one thread, so the thread sanitizer has nothing to find there. */
+#ifdef __SANITIZE_THREAD__
+#define SIM_RUNS 64u
+#else
+#define SIM_RUNS 480u
+#endif
+
 enum msg_kind { MSG_PAGE, MSG_END, MSG_RETURN };
 
 struct msg {
@@ -66,7 +73,8 @@ struct sim {
 	uint32_t homes[SIM_UNITS], pages[SIM_UNITS];
 	uint8_t started[SIM_UNITS], done[SIM_UNITS];
 	uint32_t nr_consumed, frontier_seen;
-	uint32_t claims, foreign, pauses, reserve_gets;
+	uint32_t claims, foreign, pauses, reserve_gets, dropped;
+	bool stopped;
 	struct sim_shard sh[SIM_SHARDS];
 	struct lane lanes[SIM_SHARDS][SIM_SHARDS];
 };
@@ -107,7 +115,9 @@ static uint32_t claim_oracle(uint32_t shard, int *rc)
 	uint32_t nr_free[SIM_SHARDS] = {0}, best = NONE;
 	uint32_t f = frontier_oracle(), limit = f + 4 * sim.nr_shards;
 
-	*rc = 0;
+	*rc = sim.stopped ? -ENOENT : 0;
+	if (sim.stopped)
+		return NONE;
 	for (uint32_t u = f; u < sim.nr_units && u < limit; u++) {
 		if (sim.started[u])
 			continue;
@@ -183,6 +193,13 @@ static bool shard_step(uint32_t i)
 
 	if (x->unit == NONE)
 		return shard_claim(i);
+	if (sim.stopped && x->unit > canp_sched_end(sim.s)) {
+		sim.dropped++;
+		sim.done[x->unit] = 1;
+		assert_false(canp_sched_finish(sim.s, x->unit));
+		x->unit = NONE;
+		return true;
+	}
 	if (x->pause > 0) {
 		x->pause--;
 		return true;
@@ -371,7 +388,7 @@ static void claims_follow_the_oracle_in_simulated_jobs(void **state)
 	uint32_t foreign = 0;
 
 	(void)state;
-	for (uint64_t run = 0; run < 320; run++) {
+	for (uint64_t run = 0; run < SIM_RUNS; run++) {
 		sim_init(run, 1 + (uint32_t)run % SIM_SHARDS, SIM_SLOTS - 1, 1, (uint32_t)run % 4);
 		assert_true(sim_play());
 		sim_check_complete();
@@ -386,7 +403,7 @@ static void one_slot_and_a_reserve_never_deadlock(void **state)
 	uint32_t pauses = 0, reserve_gets = 0;
 
 	(void)state;
-	for (uint64_t run = 0; run < 480; run++) {
+	for (uint64_t run = 0; run < SIM_RUNS; run++) {
 		sim_init(run, 1 + (uint32_t)run % SIM_SHARDS, 1, 1, (uint32_t)run % 4);
 		if (!sim_play())
 			fail_msg("seed %lu: deadlock at unit %u", run, frontier_oracle());
@@ -396,8 +413,8 @@ static void one_slot_and_a_reserve_never_deadlock(void **state)
 		canp_sched_destroy(sim.s);
 	}
 	/* The runs were tight enough to mean something. */
-	assert_true(pauses > 1000);
-	assert_true(reserve_gets > 100);
+	assert_true(pauses > 2 * SIM_RUNS);
+	assert_true(reserve_gets > SIM_RUNS / 4);
 }
 
 static void without_the_reserve_jobs_deadlock(void **state)
@@ -405,13 +422,50 @@ static void without_the_reserve_jobs_deadlock(void **state)
 	uint32_t deadlocks = 0;
 
 	(void)state;
-	for (uint64_t run = 0; run < 480; run++) {
+	for (uint64_t run = 0; run < SIM_RUNS; run++) {
 		sim_init(run, 1 + (uint32_t)run % SIM_SHARDS, 1, 0, (uint32_t)run % 4);
 		deadlocks += !sim_play();
 		canp_sched_destroy(sim.s);
 	}
-	print_message("%u of 480 jobs deadlock without the reserve\n", deadlocks);
+	print_message("%u of %u jobs deadlock without the reserve\n", deadlocks, SIM_RUNS);
 	assert_true(deadlocks > 0);
+}
+
+static void a_stopped_job_drains_to_its_end(void **state)
+{
+	uint32_t dropped = 0;
+
+	(void)state;
+	for (uint64_t run = 0; run < SIM_RUNS; run++) {
+		uint32_t end, stop_after;
+
+		sim_init(run, 1 + (uint32_t)run % SIM_SHARDS, 1, 1, (uint32_t)run % 4);
+		stop_after = rnd(4000);
+		for (uint32_t k = 0; k < stop_after; k++) {
+			uint32_t i = rnd(sim.nr_shards);
+
+			(void)(rnd(3) ? lane_step(i, rnd(sim.nr_shards)) : shard_step(i));
+		}
+		sim.stopped = true;
+		canp_sched_stop(sim.s);
+		end = canp_sched_end(sim.s);
+		while (sim_sweep())
+			;
+		assert_true(canp_sched_idle(sim.s));
+		assert_int_equal(canp_sched_end(sim.s), end);
+		assert_int_equal(canp_sched_frontier(sim.s), end);
+		/* Every owner has consumed all of the units before the end, and nothing above. */
+		for (uint32_t o = 0; o < sim.nr_shards; o++) {
+			assert_int_equal(sim.sh[o].turn, end);
+			assert_int_equal(sim.sh[o].consumed, 0);
+		}
+		for (uint32_t u = 0; u < end; u++)
+			assert_true(sim.done[u]);
+		assert_true(end == sim.nr_units || !sim.started[end]);
+		dropped += sim.dropped;
+		canp_sched_destroy(sim.s);
+	}
+	assert_true(dropped > 0);
 }
 
 static void skewed_homes_are_helped_by_all(void **state)
@@ -512,6 +566,7 @@ static void stop_ends_claims_but_not_running_units(void **state)
 	assert_int_equal(c, 3);
 	assert_false(canp_sched_stopped(s));
 	assert_false(canp_sched_idle(s));
+	assert_int_equal(canp_sched_end(s), 8);
 	canp_sched_stop(s);
 	assert_true(canp_sched_stopped(s));
 	assert_int_equal(canp_sched_claim(s, 0, &a), -ENOENT);
@@ -677,6 +732,7 @@ int main(void)
 		cmocka_unit_test(look_ahead_stays_with_own_units_near_the_window),
 		cmocka_unit_test(claims_follow_the_oracle_in_simulated_jobs),
 		cmocka_unit_test(skewed_homes_are_helped_by_all),
+		cmocka_unit_test(a_stopped_job_drains_to_its_end),
 		cmocka_unit_test(one_slot_and_a_reserve_never_deadlock),
 		cmocka_unit_test(without_the_reserve_jobs_deadlock),
 		cmocka_unit_test(threads_run_every_unit_once_inside_the_window),

@@ -56,16 +56,20 @@ struct canp_out_stats {
 	uint64_t waits;   /* times the file ran into a full file system and waited */
 };
 
-/* One staging block on its way to the file. */
+/* One staging block on its way to the file. Private to outfile.c. */
 struct canp_out_write {
 	struct canp_ring_op op;
 	struct canp_out *out;
 	uint8_t *block; /* NULL: entry free */
 	uint64_t off;   /* of block[0] in the file, aligned */
 	uint32_t len;   /* to write */
-	uint32_t done;
-	bool busy;   /* submitted */
-	bool parked; /* waiting for space */
+	uint32_t pos;   /* the running operation starts at block[pos] */
+	uint32_t done;  /* written without a gap from block[0] */
+	uint32_t high;  /* most that done ever was: only what goes beyond is progress */
+	uint32_t stalls;
+	enum canp_io_policy policy; /* the running operation was submitted with */
+	bool busy;                  /* submitted */
+	bool parked;                /* waiting for space */
 };
 
 /* The caller places it; fields are private. It may not move between open and the last callback. */
@@ -75,18 +79,22 @@ struct canp_out {
 	int fd, dirfd;
 	enum canp_io_policy policy;
 	uint32_t block_bytes;
-	bool wait_on_space, privileged, renamed;
-	uint8_t step; /* of sync, finish, abort; see outfile.c */
-	uint8_t goal;
-	int error;
+	bool wait_on_space, privileged;
+	bool renamed;       /* published */
+	bool dir_synced;    /* the directory entry is durable */
+	bool op_busy;       /* op is in flight */
+	uint8_t goal, step; /* of sync, finish, abort, release; see outfile.c */
+	int error;          /* sticky */
+	int end_error;      /* of the unlink */
 	uint64_t error_off;
-	uint64_t pos;      /* logical end */
-	uint32_t tail_len; /* bytes carried in tail */
-	uint32_t cur_len;
+	uint64_t pos;               /* logical end */
+	uint32_t op_stalls;         /* repeats of op */
+	uint32_t tail_len;          /* bytes carried in tail */
+	uint32_t cur_len;           /* bytes in cur's block */
 	struct canp_out_write *cur; /* being filled */
 	struct canp_out_write writes[CANP_OUT_BLOCKS];
-	struct canp_out_write last; /* the tail block, from tail */
-	struct canp_ring_op op;     /* everything but block writes */
+	struct canp_out_write last; /* writes the carried tail; its block is tail */
+	struct canp_ring_op op;     /* everything but writes */
 	canp_out_cb cb;
 	void *cb_arg;
 	struct canp_out_stats stats;
@@ -119,9 +127,9 @@ void canp_out_sync(struct canp_out *o, canp_out_cb cb, void *arg);
 /* sync, rename to the final name, fsync of the directory, close; then cb. After err == 0 the struct
  * is free. After an error (-EEXIST: final name taken) the caller still calls abort. */
 void canp_out_finish(struct canp_out *o, canp_out_cb cb, void *arg);
-/* Waits for writes in flight, unlinks our temporary (never a published file), closes; then cb with
- * 0 or the unlink's -errno. Allowed at any time: a sync or finish under way ends without its own
- * callback being called. */
+/* Waits for operations in flight, unlinks our temporary, closes; then cb with 0 or the unlink's
+ * -errno. Allowed at any time: a sync or finish under way ends without its own callback being
+ * called. A file whose rename has happened stays: published files are never deleted. */
 void canp_out_abort(struct canp_out *o, canp_out_cb cb, void *arg);
 /* Like abort but keeps the temporary (for a later resume): waits, closes, then cb. */
 void canp_out_release(struct canp_out *o, canp_out_cb cb, void *arg);

@@ -39,7 +39,7 @@ struct canp_reader_opts {
 
 struct canp_reader_stats {
 	uint64_t files;       /* opened */
-	uint64_t bytes;       /* read and kept */
+	uint64_t bytes;       /* delivered in windows */
 	uint64_t reads;       /* read operations completed, all kinds */
 	uint64_t short_reads; /* fewer bytes than asked before the end of the file */
 	uint64_t rereads;   /* repeated or overlapping reads: after a short direct read, an error, a

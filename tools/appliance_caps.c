@@ -11,7 +11,6 @@
 #include "core/base/json.h"
 #include "core/base/version.h"
 #include "numa/host.h"
-#include "simd/cpu.h"
 #include "simd/simd.h"
 #include "tools/appliance_cmd.h"
 

@@ -195,17 +195,22 @@ void canp_ring_wake(struct canp_ring *r)
 	r->be->wake(r);
 }
 
-void canp_ring_destroy(struct canp_ring *r)
+void canp_ring_drain(struct canp_ring *r)
 {
-	if (!r)
-		return;
 	ring_issue_waiting(r);
 	r->closing = true;
 	r->be->cancel_polls(r);
 	while (r->inflight) {
-		canp_ring_wait(r, r->ready.head ? 0 : UINT64_MAX);
-		if (r->waiting.head)
+		canp_ring_wait(r, UINT64_MAX);
+		if (r->inflight)
 			r->be->cancel_polls(r); /* a poll may have been among those that waited */
 	}
+}
+
+void canp_ring_destroy(struct canp_ring *r)
+{
+	if (!r)
+		return;
+	canp_ring_drain(r);
 	r->be->destroy(r);
 }

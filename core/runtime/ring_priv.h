@@ -46,6 +46,9 @@ int canp_ring_sync_create(const struct canp_ring_opts *opts, struct canp_ring **
 
 /* Backend -> common part, owner thread: op ended with res. */
 void canp_ring_complete(struct canp_ring *r, struct canp_ring_op *op, int32_t res);
+/* The waiting half of destroy: afterwards nothing is in flight and every submit ends with
+ * -ECANCELED, but a wake is still allowed. Owner thread; again is allowed. */
+void canp_ring_drain(struct canp_ring *r);
 /* Adds a reason why the ring is not better, "; "-separated. */
 void canp_ring_note(struct canp_ring_caps *caps, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

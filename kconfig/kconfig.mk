@@ -14,7 +14,7 @@ KCONFIG_FILES   := $(wildcard kconfig/Kconfig*) kconfig/gen.py
 KCONFIG_NAMES   := $(patsubst $(KCONFIG_DIR)/%,%,$(wildcard $(KCONFIG_DIR)/*_defconfig))
 KCONFIG_GOALS   := menuconfig oldconfig olddefconfig savedefconfig listnewconfig defconfig \
                    $(KCONFIG_NAMES) kconfig-default
-KCONFIG_NO_BUILD := $(KCONFIG_GOALS) clean distclean help deps fmt check-fmt
+KCONFIG_NO_BUILD := $(KCONFIG_GOALS) clean distclean help deps deps-test fmt check-fmt
 
 AUTOCONF     := $(BUILD)/include/autoconf.h
 KCONFIG_LIBS :=
@@ -59,6 +59,7 @@ endif
 # ---- targets -------------------------------------------------------------------------------------
 .PHONY: $(KCONFIG_GOALS) kconfig-run
 
+## menuconfig: changes the configuration in a terminal
 # The curses front end spins for ever without a terminal, so it is not started there.
 menuconfig:
 	$(kconfig_need)
@@ -66,20 +67,25 @@ menuconfig:
 	@$(KPY) -m menuconfig kconfig/Kconfig
 	@test ! -f $(KCONFIG_CONFIG) || $(call kconfig_gen,$(KCONFIG_CONFIG),$(BUILD)/include,$(BUILD))
 
+## olddefconfig: completes .config with defaults
+## oldconfig: asks for new choices; listnewconfig names them
 oldconfig olddefconfig listnewconfig:
 	$(kconfig_need)
 	@$(KPY) -m $@ kconfig/Kconfig
 
+## savedefconfig: writes the differences from the defaults to ./defconfig
 savedefconfig:
 	$(kconfig_need)
 	@$(KPY) -m savedefconfig --kconfig kconfig/Kconfig --out defconfig
 
+## defconfig: writes .config with the defaults; NAME_defconfig takes kconfig/configs/NAME_defconfig
 defconfig: canp_defconfig
 
 $(KCONFIG_NAMES): %: $(KCONFIG_DIR)/%
 	$(kconfig_need)
 	@$(KPY) -m defconfig --kconfig kconfig/Kconfig $<
 
+## kconfig-default: renews kconfig/configs/default after a change of Kconfig files
 # Renews the checked-in default after a change of Kconfig files.
 kconfig-default:
 	$(kconfig_need)

@@ -54,7 +54,7 @@ struct canp_opt_list {
 	unsigned nr;
 };
 
-#define CANP_OPT_F_JOB     0x1u /* belongs to one job: not part of the machine's profile (Kconfig) */
+#define CANP_OPT_F_JOB     0x1u /* belongs to one job, not to the machine's profile (Kconfig) */
 #define CANP_OPT_F_NO_FILE 0x2u /* not accepted in a configuration file */
 #define CANP_OPT_F_HIDDEN  0x4u /* accepted and dumped, not in help texts */
 

@@ -512,11 +512,31 @@ static void job_count_file(struct canp_job_totals *t, const struct canp_file_res
 	t->damage_events += r->nr_faults;
 }
 
+/* Rows of a unit are published only when those of every unit before it are. What was read beyond
+ * that point counts as not processed, so that the report agrees with the dataset. */
+static void job_forget_unpublished(struct canp_job *job)
+{
+	struct canp_job_priv *p = job_priv(job);
+	uint64_t frontier = job->units.nr;
+
+	for (unsigned i = 0; i < p->nr_shards; i++) {
+		struct canp_writer_stats ws;
+
+		canp_writer_stats(p->shards[i].writer, &ws);
+		frontier = canp_min(frontier, ws.units);
+	}
+	if (frontier == job->units.nr)
+		return;
+	for (uint32_t i = job->units.units[frontier].first_file; i < job->nr_files; i++)
+		job->results[i] = (struct canp_file_result){.status = CANP_FILE_PENDING};
+}
+
 static void job_collect(struct canp_job *job)
 {
 	struct canp_job_priv *p = job_priv(job);
 	struct canp_job_totals *t = &job->totals;
 
+	job_forget_unpublished(job);
 	t->files = job->nr_files;
 	t->files_duplicate = job->scan->duplicates;
 	for (uint32_t i = 0; i < job->nr_files; i++)

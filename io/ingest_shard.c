@@ -118,8 +118,7 @@ static void shard_arm_space_timer(struct canp_ingest_shard *is, uint64_t now_ns)
 	is->space_timer =
 		(struct canp_timer){.deadline_ns = now_ns + (uint64_t)INGEST_SPACE_RETRY_NS,
 				    .fn = shard_space_timer,
-				    .arg = is,
-				    .heap_idx = UINT32_MAX};
+				    .arg = is};
 	is->space_timer_armed = canp_reactor_timer_add(is->sh, &is->space_timer) == 0;
 }
 

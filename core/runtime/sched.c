@@ -232,6 +232,9 @@ int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit)
 	int rc = -ENOENT;
 
 	CANP_ASSERT(shard < s->nr_shards);
+	/* Shards that go on asking after a stop must not look as if a claim were in flight. */
+	if (canp_sched_stopped(s))
+		return -ENOENT;
 	/* A3: announced before the stop flag is read (R3), both in one total order with A4 and R4:
 	 * who sees "stopped" and nobody claiming knows that no claim will succeed any more. */
 	__atomic_store_n(&me->claiming, 1, __ATOMIC_SEQ_CST);
@@ -280,10 +283,25 @@ uint32_t canp_sched_frontier(const struct canp_sched *s)
 	return __atomic_load_n(&s->frontier, __ATOMIC_SEQ_CST); /* R2 */
 }
 
+/* True when the schedule is stopped for good: no claim is in flight that began before the stop. */
+static bool settled(const struct canp_sched *s)
+{
+	if (!canp_sched_stopped(s))
+		return false;
+	for (unsigned i = 0; i < s->nr_shards; i++) {
+		if (__atomic_load_n(&s->shards[i].claiming, __ATOMIC_SEQ_CST)) /* R4 */
+			return false;
+	}
+	return true;
+}
+
 uint32_t canp_sched_end(const struct canp_sched *s)
 {
-	uint32_t u = canp_sched_frontier(s);
+	uint32_t u;
 
+	if (!settled(s))
+		return s->nr_units;
+	u = canp_sched_frontier(s);
 	while (u < s->nr_units && state_of(s, u) != UNIT_FREE)
 		u++;
 	return u;
@@ -303,14 +321,8 @@ bool canp_sched_idle(const struct canp_sched *s)
 {
 	uint64_t claims = 0;
 
-	if (canp_sched_frontier(s) != s->nr_units) {
-		if (!canp_sched_stopped(s))
-			return false;
-		for (unsigned i = 0; i < s->nr_shards; i++) {
-			if (__atomic_load_n(&s->shards[i].claiming, __ATOMIC_SEQ_CST)) /* R4 */
-				return false;
-		}
-	}
+	if (canp_sched_frontier(s) != s->nr_units && !settled(s))
+		return false;
 	for (unsigned i = 0; i < s->nr_shards; i++)
 		claims += __atomic_load_n(&s->shards[i].claims, __ATOMIC_ACQUIRE); /* R5 */
 	return claims == __atomic_load_n(&s->finished, __ATOMIC_SEQ_CST);

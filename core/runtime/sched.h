@@ -35,12 +35,14 @@ int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit);
  * that waiting shards should be kicked. Any shard thread. */
 bool canp_sched_finish(struct canp_sched *s, uint32_t unit);
 uint32_t canp_sched_frontier(const struct canp_sched *s);
-/* The lowest unit that was never started. After a stop it is final once every shard's claim has
- * returned -ENOENT: the frontier will come to rest there, and units above it that did start can
- * be dropped. Any thread. */
+/* After a stop: the lowest unit that was never started, at which the frontier will come to rest.
+ * Units above it that did start will never be published: their shards must drop them (free their
+ * slots, then canp_sched_finish()), because nobody will consume their pages. The number of units
+ * while the schedule is not stopped, or a claim that began before the stop is still in flight. Any
+ * thread. */
 uint32_t canp_sched_end(const struct canp_sched *s);
-/* No further unit may start (interrupt). Any thread, async-signal-safe. Units below
- * canp_sched_end() are those started; everything below the frontier will be published. */
+/* No further unit may start (interrupt). Any thread, async-signal-safe. Everything below
+ * canp_sched_end() was started and will be published. */
 void canp_sched_stop(struct canp_sched *s);
 bool canp_sched_stopped(const struct canp_sched *s);
 /* True when no unit is running and none will start. */

@@ -86,6 +86,9 @@ void canp_group_push24(struct canp_group *g, const struct canp_busref *bus, cons
 /* End of a unit: every non-empty chunk is handed over. */
 void canp_group_flush(struct canp_group *g);
 
+/* The slots of this grouper, indexed by plan slot: how full each chunk is. */
+const struct canp_slot *canp_group_slots(const struct canp_group *g);
+
 const struct canp_group_counts *canp_group_counts(const struct canp_group *g);
 /* Unknown ids seen since creation: calls fn(arg, id with bit 31 = ext, bus, frames). */
 void canp_group_unknown_for_each(const struct canp_group *g,

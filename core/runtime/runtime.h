@@ -43,8 +43,8 @@ struct canp_runtime_info {
 
 /* Boots all shards; returns when every set-up callback has returned 0. Control thread. */
 int canp_runtime_create(const struct canp_runtime_opts *opts, struct canp_runtime **out);
-/* Waits until every loop has ended (canp_runtime_stop()); returns the error of the lowest shard that
- * has one, or 0. Control thread. */
+/* Waits until every loop has ended (canp_runtime_stop()); returns the error of the lowest shard
+ * that has one, or 0. Control thread. */
 int canp_runtime_wait(struct canp_runtime *rt);
 /* As above with a timeout; -ETIMEDOUT when still running (for progress lines). */
 int canp_runtime_wait_for(struct canp_runtime *rt, uint64_t timeout_ns);

@@ -353,6 +353,8 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 
 void canp_ingest_abandon(struct canp_ingest_shard *is)
 {
+	if (is->state == CANP_ING_DELAY)
+		canp_reactor_timer_del(is->sh, &is->delay);
 	if (is->walker)
 		canp_walker_close(is->walker, &is->job->results[is->file].stats);
 	is->walker = NULL;

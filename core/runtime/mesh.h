@@ -17,9 +17,9 @@ struct canp_ring;
 
 struct canp_msg {
 	struct canp_fifo_node node; /* private to mesh.c between send and receive */
-	uint16_t home;		    /* set by send: shard that owns the memory */
-	uint16_t kind;		    /* caller's; bit 15 is used by mesh for "returned" */
-	uint32_t a;		    /* caller's */
+	uint16_t home;              /* set by send: shard that owns the memory */
+	uint16_t kind;              /* caller's; bit 15 is used by mesh for "returned" */
+	uint32_t a;                 /* caller's */
 };
 
 #define CANP_MESH_LANE_SLOTS 256u

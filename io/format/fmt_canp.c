@@ -427,8 +427,8 @@ static size_t canpf_piece(struct canpf *s, const uint8_t *p, size_t len, uint64_
 	}
 	r = canp_member_feed(&s->m, p, piece, last, cut, &used);
 	if (r == CANP_MEMBER_MORE) {
-		s->left -= piece;
-		return piece;
+		s->left -= used;
+		return used;
 	}
 	if (r == CANP_MEMBER_OK) {
 		member_ended(s);

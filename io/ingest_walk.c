@@ -4,7 +4,7 @@
  * One file's journey, by function:
  *
  *   canp_dirscan_create     the listing                               (io/source/dirscan.c)
- *   canp_units_build        the listing cut into units                (io/units.c)
+ *   canp_units_build        the listing cut into units                (io/unit.c)
  *   canp_sched_claim        this shard takes a unit                   (core/runtime/sched.c)
  *   canp_reader_open        slices are requested, O_DIRECT            (io/source/reader.c)
  *   canp_format_probe       which format is it, gzip'd or not         (io/format/formats.c)

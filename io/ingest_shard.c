@@ -155,24 +155,22 @@ static void *shard_carve(struct canp_ingest_shard *is, const char *name, size_t 
 	return canp_arena_carve(is->sh->arena, name, bytes, align);
 }
 
-/* The reader's slices and the staging blocks: the region that is registered with the ring. */
+/* The reader's slices and the staging blocks share the region that the runtime carved first and
+ * registered with the ring. */
 static int shard_setup_io(struct canp_ingest_shard *is)
 {
 	const struct canp_job_mem *m = is->job->mem;
+	uint8_t *region = canp_arena_base(is->sh->arena);
 	struct canp_reader_opts ro;
-	void *slices, *staging;
 
 	canp_reader_opts_init(&ro);
 	ro.depth = is->job->opts.depth;
 	ro.slice_bytes = is->job->opts.slice_bytes;
-	slices = shard_carve(is, "slices", m->reader_bytes, 4096);
-	staging = shard_carve(is, "staging", m->staging_bytes, 4096);
-	if (!slices || !staging)
-		return -ENOMEM;
-	is->reader = canp_reader_init(slices, is->sh->ring, &ro);
-	canp_pool_init(&is->staging, staging, INGEST_STAGING_BLOCK_BYTES,
+	CANP_ASSERT(m->reader_bytes + m->staging_bytes <= m->ring_bytes);
+	is->reader = canp_reader_init(region, is->sh->ring, &ro);
+	canp_pool_init(&is->staging, region + m->reader_bytes, INGEST_STAGING_BLOCK_BYTES,
 		       (uint32_t)(m->staging_bytes / INGEST_STAGING_BLOCK_BYTES), 0);
-	return 0;
+	return is->reader ? 0 : -EINVAL;
 }
 
 static int shard_setup_builders(struct canp_ingest_shard *is)

@@ -69,7 +69,7 @@ static int make_parents(const char *path)
 	}
 }
 
-int canp_outdir_create(const char *path, int *fd, struct canp_strbuf *err)
+bool canp_outdir_refuse(const char *path, struct canp_strbuf *err)
 {
 	static const char *const refused[] = {
 		[CANP_OUTDIR_STARTED] =
@@ -81,16 +81,24 @@ int canp_outdir_create(const char *path, int *fd, struct canp_strbuf *err)
 		[CANP_OUTDIR_FOREIGN] = "is not empty and not ours: choose a new or empty folder",
 	};
 	enum canp_outdir_state state;
+
+	if (canp_outdir_state(path, &state) || state <= CANP_OUTDIR_EMPTY)
+		return false;
+	canp_strbuf_printf(err, "output folder %s %s", path, refused[state]);
+	return true;
+}
+
+int canp_outdir_create(const char *path, int *fd, struct canp_strbuf *err)
+{
+	enum canp_outdir_state state;
 	int rc = canp_outdir_state(path, &state);
 
 	if (rc < 0) {
 		canp_strbuf_printf(err, "cannot use output folder %s: %s", path, canp_strerror(rc));
 		return rc;
 	}
-	if (state > CANP_OUTDIR_EMPTY) {
-		canp_strbuf_printf(err, "output folder %s %s", path, refused[state]);
+	if (canp_outdir_refuse(path, err))
 		return -EEXIST;
-	}
 	rc = make_parents(path);
 	*fd = rc ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*fd < 0 || (mkdirat(*fd, CANP_OUTDIR_META, 0777) < 0 && errno != EEXIST)) {

@@ -22,6 +22,9 @@ enum canp_outdir_state {
 /* What path is now; -errno when it cannot be looked at (-ENOTDIR: a file). Control thread. */
 int canp_outdir_state(const char *path, enum canp_outdir_state *state);
 
+/* True, with a line in err, when the folder holds something a new job may not touch. */
+bool canp_outdir_refuse(const char *path, struct canp_strbuf *err);
+
 /* Creates the directory (and missing parents) for a new job and opens it, with _canp inside.
  * Refuses everything but MISSING and EMPTY with -EEXIST and a line in err that names the way out. 0
  * and *fd, or -errno with a line in err. */

@@ -63,26 +63,26 @@ int canp_hugepages_parse(const char *text, enum canp_hugepages *out)
 	return -EINVAL;
 }
 
-static void host_count(const char *leaf, uint64_t *out)
+static void host_count(const char *root, const char *leaf, uint64_t *out)
 {
 	char path[128];
 	int64_t v;
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%s", leaf);
-	*out = canp_sysfile_i64("", path, &v) || v < 0 ? 0 : (uint64_t)v;
+	*out = canp_sysfile_i64(root, path, &v) || v < 0 ? 0 : (uint64_t)v;
 }
 
-void canp_hugepage_host(struct canp_hugepage_host *h)
+void canp_hugepage_host_at(const char *root, struct canp_hugepage_host *h)
 {
 	char text[128], *open, *close;
 
 	memset(h, 0, sizeof(*h));
-	host_count("2048kB/nr_hugepages", &h->total_2m);
-	host_count("2048kB/free_hugepages", &h->free_2m);
-	host_count("1048576kB/nr_hugepages", &h->total_1g);
-	host_count("1048576kB/free_hugepages", &h->free_1g);
+	host_count(root, "2048kB/nr_hugepages", &h->total_2m);
+	host_count(root, "2048kB/free_hugepages", &h->free_2m);
+	host_count(root, "1048576kB/nr_hugepages", &h->total_1g);
+	host_count(root, "1048576kB/free_hugepages", &h->free_1g);
 	snprintf(h->thp, sizeof(h->thp), "never");
-	if (canp_sysfile_read("", "/sys/kernel/mm/transparent_hugepage/enabled", text,
+	if (canp_sysfile_read(root, "/sys/kernel/mm/transparent_hugepage/enabled", text,
 			      sizeof(text)) <= 0)
 		return;
 	/* "always [madvise] never": the brackets mark the choice. */
@@ -90,6 +90,11 @@ void canp_hugepage_host(struct canp_hugepage_host *h)
 	close = open ? strchr(open, ']') : NULL;
 	if (close)
 		snprintf(h->thp, sizeof(h->thp), "%.*s", (int)(close - open - 1), open + 1);
+}
+
+void canp_hugepage_host(struct canp_hugepage_host *h)
+{
+	canp_hugepage_host_at("", h);
 }
 
 /* Adds "what: why" to the reasons, cut when there is no room. */

@@ -19,5 +19,10 @@ int canp_hugepage_thp_bytes(const void *p, size_t len, uint64_t *huge);
 /* Memory that can be taken without swapping or killing: MemAvailable, cut by the room left in our
  * cgroup; UINT64_MAX when neither is known. */
 uint64_t canp_hugepage_available(const char *root);
+/* The tightest memory limit of our cgroups in bytes, UINT64_MAX without one. */
+uint64_t canp_hugepage_cgroup_limit(const char *root);
+/* canp_hugepage_host() under a root. */
+struct canp_hugepage_host;
+void canp_hugepage_host_at(const char *root, struct canp_hugepage_host *h);
 
 #endif

@@ -16,63 +16,82 @@
 #include "numa/hugepage_priv.h"
 #include "numa/sysfile.h"
 
-/* Room left in one cgroup folder, UINT64_MAX without a limit. */
-static uint64_t cgroup_room(const char *root, const char *dir, bool v1)
+/* v1 says "no limit" with the largest page-aligned number. */
+#define V1_NO_LIMIT (INT64_MAX - INT64_C(1048576))
+
+/* Limit of one cgroup folder and the room left in it, UINT64_MAX without one. */
+struct mem_room {
+	uint64_t limit, room;
+};
+
+static struct mem_room cgroup_room(const char *root, const char *dir, bool v1)
 {
 	char file[CANP_SYSFILE_PATH_MAX + 32], text[64];
+	struct mem_room r = {UINT64_MAX, UINT64_MAX};
 	int64_t limit, used;
-	uint64_t room, cache = 0;
+	uint64_t cache = 0;
 
 	snprintf(file, sizeof(file), "%s/%s", dir, v1 ? "memory.limit_in_bytes" : "memory.max");
-	if (canp_sysfile_i64(root, file, &limit) || limit < 0)
-		return UINT64_MAX;
+	if (canp_sysfile_i64(root, file, &limit) || limit < 0 || limit > V1_NO_LIMIT)
+		return r;
+	r.limit = (uint64_t)limit;
 	snprintf(file, sizeof(file), "%s/%s", dir, v1 ? "memory.usage_in_bytes" : "memory.current");
 	if (canp_sysfile_i64(root, file, &used) || used < 0)
-		return UINT64_MAX;
+		used = 0;
 	snprintf(file, sizeof(file), "%s/memory.stat", dir);
 	if (!canp_sysfile_key(root, file, v1 ? "total_inactive_file " : "inactive_file ", text,
 			      sizeof(text)))
 		cache = strtoull(text, NULL, 10);
-	cache = canp_min(cache, (uint64_t)used);
-	room = (uint64_t)used - cache;
-	return (uint64_t)limit > room ? (uint64_t)limit - room : 0;
+	used -= (int64_t)canp_min(cache, (uint64_t)used);
+	r.room = limit > used ? (uint64_t)(limit - used) : 0;
+	return r;
 }
 
-static uint64_t cgroup_walk(const char *root, const char *mount, const char *leaf, bool v1)
+static void cgroup_walk(const char *root, const char *mount, const char *leaf, bool v1,
+			struct mem_room *best)
 {
 	char dir[CANP_SYSFILE_PATH_MAX];
-	uint64_t room = UINT64_MAX;
 	size_t base = strlen(mount);
 
 	if ((size_t)snprintf(dir, sizeof(dir), "%s%s", mount, leaf) >= sizeof(dir))
-		return room;
+		return;
 	for (;;) {
-		uint64_t here = cgroup_room(root, dir, v1);
+		struct mem_room here = cgroup_room(root, dir, v1);
 		char *slash = strrchr(dir, '/');
 
-		room = canp_min(room, here);
+		best->limit = canp_min(best->limit, here.limit);
+		best->room = canp_min(best->room, here.room);
 		if (!slash || (size_t)(slash - dir) < base)
-			return room;
+			return;
 		*slash = '\0';
 	}
 }
 
+static struct mem_room cgroups(const char *root)
+{
+	char path[CANP_SYSFILE_PATH_MAX - 256];
+	struct mem_room best = {UINT64_MAX, UINT64_MAX};
+
+	if (!canp_sysfile_cgroup(root, "", path, sizeof(path), NULL, 0))
+		cgroup_walk(root, "/sys/fs/cgroup", path, false, &best);
+	if (!canp_sysfile_cgroup(root, "memory", path, sizeof(path), NULL, 0))
+		cgroup_walk(root, "/sys/fs/cgroup/memory", path, true, &best);
+	return best;
+}
+
+uint64_t canp_hugepage_cgroup_limit(const char *root)
+{
+	return cgroups(root).limit;
+}
+
 uint64_t canp_hugepage_available(const char *root)
 {
-	char text[64], path[CANP_SYSFILE_PATH_MAX - 256];
-	uint64_t avail = UINT64_MAX, room;
+	char text[64];
+	uint64_t avail = UINT64_MAX, room = cgroups(root).room;
 
 	if (!canp_sysfile_key(root, "/proc/meminfo", "MemAvailable:", text, sizeof(text)))
 		avail = strtoull(text, NULL, 10) * CANP_KIB;
-	if (!canp_sysfile_cgroup(root, "", path, sizeof(path), NULL, 0)) {
-		room = cgroup_walk(root, "/sys/fs/cgroup", path, false);
-		avail = canp_min(avail, room);
-	}
-	if (!canp_sysfile_cgroup(root, "memory", path, sizeof(path), NULL, 0)) {
-		room = cgroup_walk(root, "/sys/fs/cgroup/memory", path, true);
-		avail = canp_min(avail, room);
-	}
-	return avail;
+	return canp_min(avail, room);
 }
 
 int canp_hugepage_thp_bytes(const void *p, size_t len, uint64_t *huge)

@@ -55,7 +55,8 @@ static void all_frame_forms_of_the_log_are_read(void **state)
 	good("(1581668399.053750) can0 123#", t, 0x123, 0, 0, 0);
 	good("(1581668399.053750) can0 123#12", t, 0x123, 0, 1, 1);
 	good("(1581668399.053750) can0 7FF#11.22.33", t, 0x7ff, 0, 3, 3);
-	good("(1581668399.053750) can0 12345678#1122334455667788", t, 0x12345678, CANP_FF_EXT, 8, 8);
+	good("(1581668399.053750) can0 12345678#1122334455667788", t, 0x12345678, CANP_FF_EXT, 8,
+	     8);
 	good("(1581668399.053750) can0 00000001#", t, 1, CANP_FF_EXT, 0, 0);
 	good("(1581668399.053750) can0 20000080#0000000000000000", t, 0x80, CANP_FF_ERR, 8, 8);
 	good("(1581668399.053750) can0 123#R", t, 0x123, CANP_FF_RTR, 0, 0);
@@ -100,8 +101,8 @@ static void the_console_form_is_read(void **state)
 	good(" (1581668399.053750)  can0  123  [12]  01 02 03 04 05 06 07 08 09 0A 0B 0C", t, 0x123,
 	     CANP_FF_FD, 9, 12);
 	good(" (1581668399.053750)  can0  123   [4]  remote request", t, 0x123, CANP_FF_RTR, 4, 0);
-	good(" (1581668399.053750)  can0  20000004   [8]  00 01 00 00 00 00 00 00   ERRORFRAME", t, 4,
-	     CANP_FF_ERR, 8, 8);
+	good(" (1581668399.053750)  can0  20000004   [8]  00 01 00 00 00 00 00 00   ERRORFRAME", t,
+	     4, CANP_FF_ERR, 8, 8);
 	good(" (1581668399.053750)  can0  TX - -  123   [1]  12", t, 0x123, CANP_FF_TX, 1, 1);
 	good(" (1581668399.053750)  can0  RX B E  123  [01]  12", t, 0x123,
 	     CANP_FF_FD | CANP_FF_BRS | CANP_FF_ESI, 1, 1);
@@ -217,10 +218,10 @@ static void more_interfaces_than_the_cache_holds_still_work(void **state)
 
 static void dropcount_lines_become_gaps_with_the_time_of_their_neighbour(void **state)
 {
-	struct canp_group *g = walk_text(
-		"DROPCOUNT: dropped 1 CAN frame on 'can1' socket (total drops 1)\n"
-		"(1.0) can0 123#\n"
-		"DROPCOUNT: dropped 3 CAN frames on 'can0' socket (total drops 9)\n");
+	struct canp_group *g =
+		walk_text("DROPCOUNT: dropped 1 CAN frame on 'can1' socket (total drops 1)\n"
+			  "(1.0) can0 123#\n"
+			  "DROPCOUNT: dropped 3 CAN frames on 'can0' socket (total drops 9)\n");
 
 	(void)state;
 	assert_int_equal(g->gaps, 2);

@@ -47,6 +47,7 @@ static void facts_of_a_file_equal_fstat(void **state)
 	assert_int_equal(canp_fsinfo_file(fd, &fi), 0);
 	assert_int_equal(fi.size, 10000);
 	assert_int_equal(fi.ino, st.st_ino);
+	assert_int_equal(fi.dev, st.st_dev);
 	assert_int_equal(fi.mode, st.st_mode);
 	assert_int_equal(fi.mtime_ns, st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec);
 	close(fd);

@@ -436,12 +436,12 @@ static void colliding_tables_are_refused(void **state)
 static void assert_choice(const struct canp_opt_table *t, const char *row, int pos,
 			  const char *want)
 {
-	char name[64] = "";
+	struct canp_opt_choice c = {.name = ""};
 
 	for (unsigned i = 0; i < t->nr; i++)
 		if (!strcmp(t->rows[i].name, row))
-			canp_opt_choice(&t->rows[i], (unsigned)pos, name, sizeof(name), NULL);
-	assert_string_equal(name, want);
+			canp_opt_choice(&t->rows[i], (unsigned)pos, &c);
+	assert_string_equal(c.name, want);
 }
 
 /* The enums in C and the choice lists of the rows are two texts; they must agree. */

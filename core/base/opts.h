@@ -54,18 +54,19 @@ struct canp_opt_list {
 	unsigned nr;
 };
 
-#define CANP_OPT_F_JOB     0x1u /* belongs to one job: not part of the machine's profile (Kconfig) */
+#define CANP_OPT_F_JOB     0x1u /* belongs to one job, not to the machine's profile (Kconfig) */
 #define CANP_OPT_F_NO_FILE 0x2u /* not accepted in a configuration file */
 #define CANP_OPT_F_HIDDEN  0x4u /* accepted and dumped, not in help texts */
 
 /* `need` of a row that is always there. */
 #define CANP_OPT_ALWAYS 1
 
-/* A choice of an ENUM that exists only in some builds; stays listed as "not built". */
+/* A choice of an ENUM that exists only in some builds; elsewhere it stays listed as "not built". In
+ * the range it is "text+SYMBOL" when built and "text!SYMBOL" when not. */
 #define CANP_OPT_CHOICE(text, sym)       CANP_OPT_CHOICE2(CANP_ENABLED(sym), text, #sym)
 #define CANP_OPT_CHOICE2(on, text, name) CANP_OPT_CHOICE3(on, text, name)
 #define CANP_OPT_CHOICE3(on, text, name) CANP_OPT_CHOICE_##on(text, name)
-#define CANP_OPT_CHOICE_1(text, name)    text
+#define CANP_OPT_CHOICE_1(text, name)    text "+" name
 #define CANP_OPT_CHOICE_0(text, name)    text "!" name
 
 /* A number that is a macro (a Kconfig limit) as part of a range. */
@@ -180,9 +181,13 @@ void canp_opts_bash(const struct canp_opts *o, const char *tool, struct canp_str
 void canp_opts_dump(const struct canp_opts *o, struct canp_strbuf *sb);
 void canp_opts_dump_json(const struct canp_opts *o, struct canp_json *js);
 
-/* The i-th choice of an ENUM row: copies its name to buf, *need = the Kconfig symbol it lacks or
- * NULL. Returns false when there is no such choice. */
-bool canp_opt_choice(const struct canp_opt *row, unsigned i, char *buf, size_t cap,
-		     const char **need);
+struct canp_opt_choice {
+	char name[48];
+	char symbol[48]; /* Kconfig symbol it depends on, "" for none */
+	bool built;
+};
+
+/* The i-th choice of an ENUM row. Returns false when there is no such choice. */
+bool canp_opt_choice(const struct canp_opt *row, unsigned i, struct canp_opt_choice *c);
 
 #endif

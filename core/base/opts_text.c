@@ -26,13 +26,13 @@ static void put_metavar(const struct canp_opt *row, struct canp_strbuf *sb)
 		[CANP_OPT_SIZE] = "SIZE", [CANP_OPT_DOUBLE] = "X", [CANP_OPT_DURATION] = "TIME",
 		[CANP_OPT_TIME] = "WHEN", [CANP_OPT_STR] = "TEXT", [CANP_OPT_LIST] = "TEXT",
 	};
-	char name[64];
+	struct canp_opt_choice c;
 
 	if (row->kind == CANP_OPT_BOOL)
 		return;
 	if (row->kind == CANP_OPT_ENUM) {
-		for (unsigned i = 0; canp_opt_choice(row, i, name, sizeof(name), NULL); i++)
-			canp_strbuf_printf(sb, "%s%s", i ? "|" : "", name);
+		for (unsigned i = 0; canp_opt_choice(row, i, &c); i++)
+			canp_strbuf_printf(sb, "%s%s", i ? "|" : "", c.name);
 		return;
 	}
 	canp_strbuf_puts(sb, textual(row) && *row->range ? row->range : words[row->kind]);
@@ -51,8 +51,7 @@ static void put_synopsis(const struct canp_opt *row, struct canp_strbuf *sb)
 /* " (default 4, 1..64 slices)" and what is not built. */
 static void put_facts(const struct canp_opt *row, struct canp_strbuf *sb)
 {
-	const char *need;
-	char name[64];
+	struct canp_opt_choice c;
 
 	if (*row->def || !textual(row)) {
 		canp_strbuf_printf(sb, " (default %s", *row->def ? row->def : "none");
@@ -66,10 +65,9 @@ static void put_facts(const struct canp_opt *row, struct canp_strbuf *sb)
 		canp_strbuf_printf(sb, " (not built: %s)", row->need);
 	if (row->kind != CANP_OPT_ENUM)
 		return;
-	for (unsigned i = 0; canp_opt_choice(row, i, name, sizeof(name), &need); i++)
-		if (need)
-			canp_strbuf_printf(sb, " (%s not built: %.*s)", name,
-					   (int)strcspn(need, "|"), need);
+	for (unsigned i = 0; canp_opt_choice(row, i, &c); i++)
+		if (!c.built)
+			canp_strbuf_printf(sb, " (%s not built: %s)", c.name, c.symbol);
 }
 
 /* Words of text from column HELP_COLUMN on; the caller's line is at column col. */
@@ -219,11 +217,11 @@ void canp_opts_markdown(const struct canp_opts *o, struct canp_strbuf *sb)
 
 static void bash_choices(const struct canp_opt *row, struct canp_strbuf *sb)
 {
-	char name[64];
+	struct canp_opt_choice c;
 
 	canp_strbuf_printf(sb, "\t--%s)\n\t\tCOMPREPLY=($(compgen -W \"", row->name);
-	for (unsigned i = 0; canp_opt_choice(row, i, name, sizeof(name), NULL); i++)
-		canp_strbuf_printf(sb, "%s%s", i ? " " : "", name);
+	for (unsigned i = 0; canp_opt_choice(row, i, &c); i++)
+		canp_strbuf_printf(sb, "%s%s", i ? " " : "", c.name);
 	canp_strbuf_puts(sb, "\" -- \"$cur\"))\n\t\treturn\n\t\t;;\n");
 }
 

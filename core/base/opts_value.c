@@ -142,11 +142,10 @@ static int parse_double(const char *text, double *out)
 	return *end || !isfinite(*out) ? -EINVAL : 0;
 }
 
-bool canp_opt_choice(const struct canp_opt *row, unsigned i, char *buf, size_t cap,
-		     const char **need)
+bool canp_opt_choice(const struct canp_opt *row, unsigned i, struct canp_opt_choice *c)
 {
-	const char *p = row->range, *end, *mark;
-	size_t len;
+	const char *p = row->range;
+	size_t len, name_len;
 
 	for (; i; i--) {
 		p = strchr(p, '|');
@@ -154,44 +153,42 @@ bool canp_opt_choice(const struct canp_opt *row, unsigned i, char *buf, size_t c
 			return false;
 		p++;
 	}
-	end = strchrnul(p, '|');
-	mark = memchr(p, '!', (size_t)(end - p));
-	len = (size_t)((mark ? mark : end) - p);
-	snprintf(buf, cap, "%.*s", (int)len, p);
-	if (need)
-		*need = mark ? mark + 1 : NULL;
+	len = strcspn(p, "|");
+	name_len = strcspn(p, "|+!");
+	snprintf(c->name, sizeof(c->name), "%.*s", (int)name_len, p);
+	c->symbol[0] = '\0';
+	if (name_len < len)
+		snprintf(c->symbol, sizeof(c->symbol), "%.*s", (int)(len - name_len - 1),
+			 p + name_len + 1);
+	c->built = p[name_len] != '!';
 	return true;
 }
 
 static void list_choices(const struct canp_opt *row, struct canp_strbuf *sb)
 {
-	const char *need;
-	char name[64];
+	struct canp_opt_choice c;
 
-	for (unsigned i = 0; canp_opt_choice(row, i, name, sizeof(name), &need); i++) {
-		canp_strbuf_puts(sb, i ? ", " : "");
-		canp_strbuf_puts(sb, name);
-		if (need)
-			canp_strbuf_printf(sb, " (not built: %.*s)", (int)strcspn(need, "|"), need);
+	for (unsigned i = 0; canp_opt_choice(row, i, &c); i++) {
+		canp_strbuf_printf(sb, "%s%s", i ? ", " : "", c.name);
+		if (!c.built)
+			canp_strbuf_printf(sb, " (not built: %s)", c.symbol);
 	}
 }
 
 static int parse_enum(const struct canp_opt *row, const char *text, int64_t *out,
 		      struct canp_strbuf *why)
 {
-	const char *need;
-	char name[64];
+	struct canp_opt_choice c;
 
-	for (unsigned i = 0; canp_opt_choice(row, i, name, sizeof(name), &need); i++) {
-		if (strcmp(text, name))
+	for (unsigned i = 0; canp_opt_choice(row, i, &c); i++) {
+		if (strcmp(text, c.name))
 			continue;
-		if (!need) {
+		if (c.built) {
 			*out = i;
 			return 0;
 		}
-		canp_strbuf_printf(why,
-				   "'%s' is not built: %.*s is off in this build; valid: ", text,
-				   (int)strcspn(need, "|"), need);
+		canp_strbuf_printf(why, "'%s' is not built: %s is off in this build; valid: ", text,
+				   c.symbol);
 		list_choices(row, why);
 		return -EINVAL;
 	}
@@ -359,7 +356,7 @@ static void print_list(const struct canp_opt_list *list, struct canp_strbuf *sb)
 
 void canp_opt_value_print(const struct canp_opt *row, const void *field, struct canp_strbuf *sb)
 {
-	char name[64];
+	struct canp_opt_choice c;
 
 	switch (row->kind) {
 	case CANP_OPT_BOOL:
@@ -386,8 +383,8 @@ void canp_opt_value_print(const struct canp_opt *row, const void *field, struct 
 		print_double(*(const double *)field, sb);
 		break;
 	case CANP_OPT_ENUM:
-		if (canp_opt_choice(row, (unsigned)*(const int *)field, name, sizeof(name), NULL))
-			canp_strbuf_puts(sb, name);
+		if (canp_opt_choice(row, (unsigned)*(const int *)field, &c))
+			canp_strbuf_puts(sb, c.name);
 		break;
 	case CANP_OPT_STR:
 	case CANP_OPT_TIME:

@@ -10,6 +10,8 @@
 #ifndef CANP_RUNTIME_RING_PRIV_H
 #define CANP_RUNTIME_RING_PRIV_H
 
+#include <pthread.h>
+
 #include "core/runtime/ring.h"
 
 /* op->slot: backend slot in the low bits, retries so far in the high ones. */
@@ -35,6 +37,7 @@ struct canp_ring {
 	struct canp_fifo ready;   /* complete, callback due */
 	unsigned inflight;
 	bool dispatching, closing;
+	pthread_t owner;
 	struct canp_ring_caps caps;
 };
 
@@ -46,6 +49,9 @@ int canp_ring_sync_create(const struct canp_ring_opts *opts, struct canp_ring **
 
 /* Backend -> common part, owner thread: op ended with res. */
 void canp_ring_complete(struct canp_ring *r, struct canp_ring_op *op, int32_t res);
+/* The waiting half of destroy: afterwards nothing is in flight and every submit ends with
+ * -ECANCELED, but a wake is still allowed. Owner thread; again is allowed. */
+void canp_ring_drain(struct canp_ring *r);
 /* Adds a reason why the ring is not better, "; "-separated. */
 void canp_ring_note(struct canp_ring_caps *caps, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -7,19 +7,21 @@
  * whole window (4 bytes per shard, a few cache lines) to find the fullest queue.
  *
  * Why nothing can deadlock. Let f be the frontier, the lowest unfinished unit.
- *  1. f is running, or its home shard is about to claim it. Suppose f is free while its home shard
- * H runs a unit y > f. If y is H's own, H would have taken f, which is lower. If y is foreign, H
- *     found no own unit in the window [g, g + W) of that moment; y lay in it, so f < y did as well
- *     (f >= g, because everything below g is finished), and H would have seen f. So H runs nothing
- *     above f, and nothing below f is unfinished: H is free and takes f at its next claim.
+ *  1. f is running, or its home shard is about to claim it. Suppose f is free while its home
+ *     shard H runs a unit y > f. If y is H's own, H would have taken f, which is lower. If y is
+ *     foreign, H found no own unit in the window [g, g + W) of that moment; y lay in it, so f < y
+ *     did as well (f >= g, because everything below g is finished), and H would have seen f. So H
+ *     runs nothing above f, and nothing below f is unfinished: H takes f at its next claim.
  *  2. f, once running, never waits for a page slot: its shard keeps a reserve of slots that only
- * the frontier unit may use, and owners consume the frontier's pages at once, so those slots return
- *     without any other unit's progress.
+ *     the frontier unit may use, and owners consume the frontier's pages at once, so those slots
+ *     return without any other unit's progress.
  *  3. So f finishes, the frontier moves, and by induction all units finish, although any number of
  *     later units may be paused with all their slots held.
- * One shard must therefore run one unit at a time (reading ahead is not running) and ask for the
- * next claim as soon as it has none. A simulation with one slot per shard plays this in
- * tests/t_sched.c.
+ *
+ * "Running" is from the claim until the last page was sent; a unit may then wait for its owners to
+ * consume its pages before it is finished, which needs nothing but the units below it. One shard
+ * must therefore run one unit at a time (reading ahead is not running) and claim again as soon as
+ * it has none. A simulation with one slot per shard plays this in tests/t_sched_sim.c.
  *
  * Memory order: labels A.. publish, R.. observe. The frontier needs sequential consistency between
  * "my unit is done" and "is the frontier's unit done", else two shards that finish neighbouring
@@ -232,6 +234,9 @@ int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit)
 	int rc = -ENOENT;
 
 	CANP_ASSERT(shard < s->nr_shards);
+	/* Shards that go on asking after a stop must not look as if a claim were in flight. */
+	if (canp_sched_stopped(s))
+		return -ENOENT;
 	/* A3: announced before the stop flag is read (R3), both in one total order with A4 and R4:
 	 * who sees "stopped" and nobody claiming knows that no claim will succeed any more. */
 	__atomic_store_n(&me->claiming, 1, __ATOMIC_SEQ_CST);
@@ -280,10 +285,25 @@ uint32_t canp_sched_frontier(const struct canp_sched *s)
 	return __atomic_load_n(&s->frontier, __ATOMIC_SEQ_CST); /* R2 */
 }
 
+/* True when the schedule is stopped for good: no claim is in flight that began before the stop. */
+static bool settled(const struct canp_sched *s)
+{
+	if (!canp_sched_stopped(s))
+		return false;
+	for (unsigned i = 0; i < s->nr_shards; i++) {
+		if (__atomic_load_n(&s->shards[i].claiming, __ATOMIC_SEQ_CST)) /* R4 */
+			return false;
+	}
+	return true;
+}
+
 uint32_t canp_sched_end(const struct canp_sched *s)
 {
-	uint32_t u = canp_sched_frontier(s);
+	uint32_t u;
 
+	if (!settled(s))
+		return s->nr_units;
+	u = canp_sched_frontier(s);
 	while (u < s->nr_units && state_of(s, u) != UNIT_FREE)
 		u++;
 	return u;
@@ -303,14 +323,8 @@ bool canp_sched_idle(const struct canp_sched *s)
 {
 	uint64_t claims = 0;
 
-	if (canp_sched_frontier(s) != s->nr_units) {
-		if (!canp_sched_stopped(s))
-			return false;
-		for (unsigned i = 0; i < s->nr_shards; i++) {
-			if (__atomic_load_n(&s->shards[i].claiming, __ATOMIC_SEQ_CST)) /* R4 */
-				return false;
-		}
-	}
+	if (canp_sched_frontier(s) != s->nr_units && !settled(s))
+		return false;
 	for (unsigned i = 0; i < s->nr_shards; i++)
 		claims += __atomic_load_n(&s->shards[i].claims, __ATOMIC_ACQUIRE); /* R5 */
 	return claims == __atomic_load_n(&s->finished, __ATOMIC_SEQ_CST);

@@ -25,22 +25,25 @@ int canp_sched_create(unsigned nr_shards, uint32_t nr_units, const uint32_t *hom
 		      struct canp_sched **out);
 void canp_sched_destroy(struct canp_sched *s);
 
-/* Claims a unit for `shard`, which must have no other unit running (the no-deadlock argument in
- * sched.c rests on it). Returns 0 and *unit; -EAGAIN when none may start now (all in the window are
- * taken); -ENOENT when every unit was started or the schedule was stopped. Any shard thread, each
- * for itself; lock-free. -EAGAIN may be stale by one frontier move: claim again after announcing
- * sleep, or a kick in between is missed. */
+/* Claims a unit for `shard`, which must have no other unit in production (the no-deadlock argument
+ * in sched.c rests on it; units that only wait for their owners do not count). Returns 0 and *unit;
+ * -EAGAIN when none may start now (all in the window are taken); -ENOENT when every unit was
+ * started or the schedule was stopped. Any shard thread, each for itself; lock-free. -EAGAIN may be
+ * stale by one frontier move, so who moved the frontier kicks all shards (a kick is kept until the
+ * shard has looked). */
 int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit);
 /* The unit is processed (all its page runs were sent). Returns true when the frontier moved, so
  * that waiting shards should be kicked. Any shard thread. */
 bool canp_sched_finish(struct canp_sched *s, uint32_t unit);
 uint32_t canp_sched_frontier(const struct canp_sched *s);
-/* The lowest unit that was never started. After a stop it is final once every shard's claim has
- * returned -ENOENT: the frontier will come to rest there, and units above it that did start can
- * be dropped. Any thread. */
+/* After a stop: the lowest unit that was never started, at which the frontier will come to rest.
+ * Units above it that did start will never be published: their shards must drop them (free their
+ * slots, then canp_sched_finish()), because nobody will consume their pages. The number of units
+ * while the schedule is not stopped, or a claim that began before the stop is still in flight. Any
+ * thread. */
 uint32_t canp_sched_end(const struct canp_sched *s);
-/* No further unit may start (interrupt). Any thread, async-signal-safe. Units below
- * canp_sched_end() are those started; everything below the frontier will be published. */
+/* No further unit may start (interrupt). Any thread, async-signal-safe. Everything below
+ * canp_sched_end() was started and will be published. */
 void canp_sched_stop(struct canp_sched *s);
 bool canp_sched_stopped(const struct canp_sched *s);
 /* True when no unit is running and none will start. */

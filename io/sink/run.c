@@ -80,7 +80,7 @@ size_t canp_segcur_read(struct canp_segcur *c, void *out, size_t n)
 	return done;
 }
 
-static uint32_t segs_count(const struct canp_segs *s)
+uint32_t canp_segs_slots(const struct canp_segs *s)
 {
 	uint32_t n = 0;
 
@@ -91,8 +91,8 @@ static uint32_t segs_count(const struct canp_segs *s)
 
 uint32_t canp_run_slots(const struct canp_run *run)
 {
-	uint32_t n = 1 + segs_count(&run->meta) + segs_count(&run->ts.val) +
-		     segs_count(&run->ts_ns.val) + (run->raw_lens != NULL);
+	uint32_t n = 1 + canp_segs_slots(&run->meta) + canp_segs_slots(&run->ts.val) +
+		     canp_segs_slots(&run->ts_ns.val) + (run->raw_lens != NULL);
 
 	for (unsigned i = 0; i < CANP_RUN_RAW_SLOTS; i++)
 		n += run->raw_rec[i] != NULL;
@@ -101,7 +101,7 @@ uint32_t canp_run_slots(const struct canp_run *run)
 	for (uint32_t i = 0; i < run->nr_cols; i++) {
 		const struct canp_runcol *rc = canp_run_col(run, i);
 
-		n += segs_count(&rc->val) + segs_count(&rc->lev);
+		n += canp_segs_slots(&rc->val) + canp_segs_slots(&rc->lev);
 	}
 	return n;
 }

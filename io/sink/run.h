@@ -121,6 +121,8 @@ void canp_segs_commit(struct canp_segs *s, uint32_t n);
 /* Appends len bytes, filling segments to the brim. */
 void canp_segs_put(struct canp_segs *s, struct canp_pool *pool, bool privileged, const void *data,
 		   size_t len);
+/* Segments in a chain. */
+uint32_t canp_segs_slots(const struct canp_segs *s);
 /* Gives all segments back; s is empty afterwards. */
 void canp_segs_free(struct canp_segs *s, struct canp_pool *pool);
 

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -89,7 +90,7 @@ static int fs_fill_statx(int fd, struct canp_fsinfo *fi, bool *told)
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_DIOALIGN, &sx) != 0)
 		return -errno;
 	fi->size = S_ISREG(sx.stx_mode) ? sx.stx_size : 0;
-	fi->dev = ((uint64_t)sx.stx_dev_major << 32) | sx.stx_dev_minor;
+	fi->dev = makedev(sx.stx_dev_major, sx.stx_dev_minor); /* = st_dev */
 	fi->ino = sx.stx_ino;
 	fi->mtime_ns = sx.stx_mtime.tv_sec * CANP_NS_PER_S + (int64_t)sx.stx_mtime.tv_nsec;
 	fi->mode = sx.stx_mode;

@@ -3,9 +3,9 @@
  * walker in windows of any size. Included by exactly one file of a test program: it defines the
  * canp_group_* functions the walkers call, so the real grouper is not linked.
  *
- * The driver holds walkers to their contract: consumed <= window, at most CANP_FORMAT_STRADDLE bytes
- * left, an end at eof. Windows are allocated at their exact size plus the promised pad, so that a
- * sanitizer sees every byte read beyond.
+ * The driver holds walkers to their contract: consumed <= window, at most CANP_FORMAT_STRADDLE
+ * bytes left, an end at eof. Windows are allocated at their exact size plus the promised pad, so
+ * that a sanitizer sees every byte read beyond.
  */
 #ifndef CANP_TESTS_CAPTURE_H
 #define CANP_TESTS_CAPTURE_H
@@ -43,7 +43,7 @@ struct canp_group {
 	unsigned nr_refs;
 	uint32_t device;
 	uint64_t frames, gaps, errors, remotes, overloads;
-	uint64_t digest; /* of everything pushed, in order */
+	uint64_t digest;       /* of everything pushed, in order */
 	struct captured *kept; /* the first CAPTURE_KEEP */
 	/* the host's half */
 	uint64_t faults, fault_digest;
@@ -292,15 +292,13 @@ static inline void capture_same_in_any_windows(const struct canp_format *fmt, bo
 					       size_t cut_max)
 {
 	struct canp_group *a = capture_walk(fmt, gz, data, len, (struct cuts){0});
-	struct canp_group *b = capture_walk(fmt, gz, data, len,
-					    (struct cuts){.seed = seed,
-							  .cut_max = cut_max,
-							  .pausing = seed & 1});
+	struct canp_group *b =
+		capture_walk(fmt, gz, data, len,
+			     (struct cuts){.seed = seed, .cut_max = cut_max, .pausing = seed & 1});
 
 	capture_equal(a, b);
 	capture_free(a);
 	capture_free(b);
 }
-
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * corpus.h - writers of small synthetic logs for tests: the same frames as CANP, BLF or candump, plus
- * the pieces a test needs to build broken ones. Everything is a function of its arguments.
+ * corpus.h - writers of small synthetic logs for tests: the same frames as CANP, BLF or candump,
+ * plus the pieces a test needs to build broken ones. Everything is a function of its arguments.
  */
 #ifndef CANP_TESTS_CORPUS_H
 #define CANP_TESTS_CORPUS_H

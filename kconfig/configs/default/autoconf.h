@@ -1,4 +1,4 @@
-/* Default configuration, used when python3-kconfiglib is not installed. */
+/* Generated from the configuration; do not edit. */
 #define CONFIG_CANP_SIMD_AVX2 1
 #define CONFIG_CANP_SIMD_AVX512 1
 #define CONFIG_CANP_SINK_CSV 1

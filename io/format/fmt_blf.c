@@ -183,7 +183,7 @@ static size_t blf_container(struct blf *s, const uint8_t *p, size_t len)
 		container_lost(s, r, cut, end);
 		return end;
 	}
-	if (r != CANP_MEMBER_FILE_LIMIT && s->m.held && !cut) {
+	if (r == CANP_MEMBER_SHORT && s->m.held) {
 		s->state = AT_RETRY;
 		return 0;
 	}

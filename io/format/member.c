@@ -9,9 +9,9 @@
  *                                not be believed just because the buffer ran over
  *
  * All steps have the same shape whatever the window was: the input is the whole member or a fixed
- * piece of it, the output room is fixed, and limits are looked at only when that room is full or the
- * member over. So the place where a corrupt stream is found to be corrupt, and with it the number of
- * frames that stay, is a function of the file alone.
+ * piece of it, the output room is fixed, and limits are looked at only when that room is full or
+ * the member over. So the place where a corrupt stream is found to be corrupt, and with it the
+ * number of frames that stay, is a function of the file alone.
  */
 #include "io/format/member.h"
 
@@ -25,7 +25,7 @@
 #define RATIO_FREE_BYTES (1u << 20)
 /* Work allowed for each byte of the file, as a multiple of the ratio limit; the rest is slack for
  * members near its start. Only a file made of false headers comes near it. */
-#define WORK_RATIO	2u
+#define WORK_RATIO      2u
 #define WORK_FREE_BYTES (256u << 20)
 
 enum step { STEP_FULL, STEP_INPUT, STEP_END, STEP_BAD, STEP_BAD_SUM };
@@ -279,6 +279,6 @@ void canp_member_fault(const struct canp_member *m, const struct canp_format_hos
 	default:
 		break;
 	}
-	canp_walk_fault(host, code, offset, bytes, "%s: %s after %llu of inflated bytes", what, text,
-			(unsigned long long)m->out);
+	canp_walk_fault(host, code, offset, bytes, "%s: %s after %llu of inflated bytes", what,
+			text, (unsigned long long)m->out);
 }

@@ -45,7 +45,7 @@ struct canp_gen_message {
 
 struct canp_gen_traffic {
 	uint64_t rnd[4];
-	uint64_t start_ns;
+	uint64_t seed, start_ns;
 	bool sparse;
 	unsigned nr;
 	int64_t bus_free_ns;                 /* since the start */

@@ -378,7 +378,7 @@ int canp_gen_writer_close(struct canp_gen_writer *w)
 	else
 		blf_end(w);
 	if (w->opts.gz)
-		emit(w, NULL, 0, Z_FINISH);
+		emit(w, w->raw, 0, Z_FINISH);
 	w->failed |= fclose(w->f) != 0;
 	w->f = NULL;
 	return w->failed ? -EIO : 0;

@@ -74,7 +74,9 @@ struct canp_ring_caps {
 /* Creates on the thread that will use it (SINGLE_ISSUER). kind AUTO falls back to sync when the
  * kernel refuses a ring; URING fails with the errno then. */
 int canp_ring_create(const struct canp_ring_opts *opts, struct canp_ring **out);
-void canp_ring_destroy(struct canp_ring *r); /* waits for operations in flight */
+/* Waits for operations in flight and runs their callbacks; polls, and operations submitted
+ * meanwhile, end with -ECANCELED. Owner thread. NULL is allowed. */
+void canp_ring_destroy(struct canp_ring *r);
 const struct canp_ring_caps *canp_ring_caps(const struct canp_ring *r);
 
 /* Queues op; never blocks, never fails: when the ring is full it waits in a list. Owner thread. */
@@ -87,6 +89,11 @@ unsigned canp_ring_inflight(const struct canp_ring *r);
  * returns 0. Owner thread. One system call at most when there is nothing to submit and
  * timeout_ns == 0 and nothing can be complete: none. */
 int canp_ring_wait(struct canp_ring *r, uint64_t timeout_ns);
+/* The two halves of canp_ring_wait(), for a loop that does other work between them: enter submits,
+ * sleeps (not when callbacks are due) and copies completions to a list; dispatch runs the callbacks
+ * of that list and returns how many. Owner thread. */
+void canp_ring_enter(struct canp_ring *r, uint64_t timeout_ns);
+int canp_ring_dispatch(struct canp_ring *r);
 /* Ends a canp_ring_wait() sleep. Any thread, async-signal-safe. */
 void canp_ring_wake(struct canp_ring *r);
 

@@ -34,7 +34,9 @@ struct canp_shard {
 	struct canp_list pollers;
 	struct canp_timer **timers;
 	unsigned nr_timers;
-	bool stop;
+	uint64_t spin_ns; /* how long to look for work before sleeping */
+	uint64_t idle_since_ns; /* 0: the last turn had work */
+	bool stop; /* written by any thread, atomically */
 	int error; /* first operating error on this shard */
 };
 

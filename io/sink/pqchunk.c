@@ -433,22 +433,9 @@ static int put_page(struct canp_pqw *w, enum canp_pq_page type, size_t n, uint32
 	size_t hn;
 
 	if (w->c.codec == CANP_PQ_GZIP) {
-		struct isal_zstream *z = &sh->z;
-
-		isal_deflate_stateless_init(z);
-		z->gzip_flag = IGZIP_GZIP;
-		z->end_of_stream = 1;
-		z->level = 1;
-		z->level_buf = sh->level_buf;
-		z->level_buf_size = sizeof(sh->level_buf);
-		z->next_in = sh->page;
-		z->avail_in = (uint32_t)n;
-		z->next_out = sh->comp;
-		z->avail_out = sizeof(sh->comp) - CANP_PQ_PAGEHDR_MAX;
-		/* Cannot run out: stored blocks of the largest page fit. */
-		CANP_ASSERT(isal_deflate_stateless(z) == COMP_OK);
+		h.stored_bytes = canp_pq_gzip(&sh->gz, sh->page, (uint32_t)n, sh->comp,
+					      sizeof(sh->comp) - CANP_PQ_PAGEHDR_MAX);
 		body = sh->comp;
-		h.stored_bytes = z->total_out;
 	}
 	h.crc = canp_simd.crc32(0, body, h.stored_bytes);
 	hn = canp_pq_page_header(&h, head);

@@ -22,7 +22,7 @@
 #include "io/source/dirscan.h"
 #include "io/source/fsinfo.h"
 #include "io/sink/part.h"
-#include "io/units.h"
+#include "io/unit.h"
 
 struct canp_job_opts {
 	const char *const *inputs;

@@ -39,4 +39,8 @@ int canp_report_side_tables(struct canp_job *job);
 int canp_report_lines(const struct canp_job *job);    /* _canp/report.jsonl */
 int canp_report_run_json(const struct canp_job *job); /* last of all */
 
+/* ingest_totals.c: fills job->totals; samples peak memory (call before memory is given back). */
+void canp_job_collect(struct canp_job *job);
+void canp_job_peak_memory(struct canp_job_totals *t);
+
 #endif

@@ -118,8 +118,7 @@ static void shard_arm_space_timer(struct canp_ingest_shard *is, uint64_t now_ns)
 	is->space_timer =
 		(struct canp_timer){.deadline_ns = now_ns + (uint64_t)INGEST_SPACE_RETRY_NS,
 				    .fn = shard_space_timer,
-				    .arg = is,
-				    .heap_idx = UINT32_MAX};
+				    .arg = is};
 	is->space_timer_armed = canp_reactor_timer_add(is->sh, &is->space_timer) == 0;
 }
 
@@ -156,24 +155,22 @@ static void *shard_carve(struct canp_ingest_shard *is, const char *name, size_t 
 	return canp_arena_carve(is->sh->arena, name, bytes, align);
 }
 
-/* The reader's slices and the staging blocks: the region that is registered with the ring. */
+/* The reader's slices and the staging blocks share the region that the runtime carved first and
+ * registered with the ring. */
 static int shard_setup_io(struct canp_ingest_shard *is)
 {
 	const struct canp_job_mem *m = is->job->mem;
+	uint8_t *region = canp_arena_base(is->sh->arena);
 	struct canp_reader_opts ro;
-	void *slices, *staging;
 
 	canp_reader_opts_init(&ro);
 	ro.depth = is->job->opts.depth;
 	ro.slice_bytes = is->job->opts.slice_bytes;
-	slices = shard_carve(is, "slices", m->reader_bytes, 4096);
-	staging = shard_carve(is, "staging", m->staging_bytes, 4096);
-	if (!slices || !staging)
-		return -ENOMEM;
-	is->reader = canp_reader_init(slices, is->sh->ring, &ro);
-	canp_pool_init(&is->staging, staging, INGEST_STAGING_BLOCK_BYTES,
+	CANP_ASSERT(m->reader_bytes + m->staging_bytes <= m->ring_bytes);
+	is->reader = canp_reader_init(region, is->sh->ring, &ro);
+	canp_pool_init(&is->staging, region + m->reader_bytes, INGEST_STAGING_BLOCK_BYTES,
 		       (uint32_t)(m->staging_bytes / INGEST_STAGING_BLOCK_BYTES), 0);
-	return 0;
+	return is->reader ? 0 : -EINVAL;
 }
 
 static int shard_setup_builders(struct canp_ingest_shard *is)
@@ -354,6 +351,8 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 
 void canp_ingest_abandon(struct canp_ingest_shard *is)
 {
+	if (is->state == CANP_ING_DELAY)
+		canp_reactor_timer_del(is->sh, &is->delay);
 	if (is->walker)
 		canp_walker_close(is->walker, &is->job->results[is->file].stats);
 	is->walker = NULL;

@@ -4,7 +4,7 @@
  * One file's journey, by function:
  *
  *   canp_dirscan_create     the listing                               (io/source/dirscan.c)
- *   canp_units_build        the listing cut into units                (io/units.c)
+ *   canp_units_build        the listing cut into units                (io/unit.c)
  *   canp_sched_claim        this shard takes a unit                   (core/runtime/sched.c)
  *   canp_reader_open        slices are requested, O_DIRECT            (io/source/reader.c)
  *   canp_format_probe       which format is it, gzip'd or not         (io/format/formats.c)
@@ -150,11 +150,14 @@ static void ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code 
 	const struct canp_input *in = canp_job_input(is->job, is->file);
 	struct canp_fault f;
 
+	r->err = err;
+	r->status = err || in->named ? CANP_FILE_FAILED : CANP_FILE_SKIPPED;
+	/* Other files beside the logs are no damage: canp_files lists them as skipped. */
+	if (r->status == CANP_FILE_SKIPPED)
+		return;
 	canp_fault_set(&f, code, 0, in->err ? 0 : in->size, "%s%s%s", what, err ? ": " : "",
 		       err ? canp_strerror(err) : "");
 	ingest_fault(is, &f);
-	r->err = err;
-	r->status = err || in->named ? CANP_FILE_FAILED : CANP_FILE_SKIPPED;
 }
 
 /* Opens the file after the current one early, so that its first slices are on their way. */
@@ -369,10 +372,8 @@ static bool ingest_delay(struct canp_ingest_shard *is)
 	}
 	if (!ns)
 		return false;
-	is->delay = (struct canp_timer){.deadline_ns = canp_clock_ns() + ns,
-					.fn = ingest_delay_over,
-					.arg = is,
-					.heap_idx = UINT32_MAX};
+	is->delay = (struct canp_timer){
+		.deadline_ns = canp_clock_ns() + ns, .fn = ingest_delay_over, .arg = is};
 	return canp_reactor_timer_add(is->sh, &is->delay) == 0;
 }
 
@@ -442,6 +443,13 @@ static unsigned ingest_flush(struct canp_ingest_shard *is)
 
 unsigned canp_ingest_step(struct canp_ingest_shard *is)
 {
+	/* After an interrupt nothing behind the first unit that never started can be published, and
+	 * the page slots this unit may wait for will not come back: give it up. */
+	if (is->state > CANP_ING_IDLE && is->state < CANP_ING_OVER &&
+	    canp_sched_stopped(is->job->sched) && is->unit > canp_sched_end(is->job->sched)) {
+		canp_ingest_abandon(is);
+		return 1;
+	}
 	switch (is->state) {
 	case CANP_ING_IDLE:
 		return ingest_claim(is);

@@ -32,7 +32,7 @@
 
 #define REGIONS_MAX  128u           /* a shard carves about twenty */
 #define SHRINK_ALIGN CANP_MIB       /* sizes tried stay readable in the report */
-#define ALIGN_MAX    (2 * CANP_MIB) /* what every page kind but 4K guarantees, and map_aligned too */
+#define ALIGN_MAX    (2 * CANP_MIB) /* guaranteed for every page kind */
 
 struct arena_region {
 	const char *name;

@@ -279,7 +279,7 @@ int canp_topology_read(const char *root, struct canp_topology *t)
 		online = allowed;
 	}
 	for (unsigned i = 0; i < CANP_CPU_MAX; i++) {
-		struct canp_cpu *c = &t->cpus[t->nr_cpus];
+		struct canp_topology_cpu *c = &t->cpus[t->nr_cpus];
 
 		if (!bits_has(&online, i))
 			continue;
@@ -301,12 +301,12 @@ int canp_topology_read(const char *root, struct canp_topology *t)
 
 /* How many allowed threads of c's core come before it: 0 makes it the one to use first, also when
  * the affinity mask excludes the core's first thread. */
-static unsigned cpu_rank(const struct canp_topology *t, const struct canp_cpu *c)
+static unsigned cpu_rank(const struct canp_topology *t, const struct canp_topology_cpu *c)
 {
 	unsigned rank = 0;
 
 	for (unsigned i = 0; i < t->nr_cpus; i++) {
-		const struct canp_cpu *d = &t->cpus[i];
+		const struct canp_topology_cpu *d = &t->cpus[i];
 
 		rank += d->allowed && d->smt < c->smt && d->core == c->core &&
 			d->package == c->package && d->node == c->node;

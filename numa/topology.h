@@ -12,7 +12,7 @@
 #define CANP_CPU_MAX  1024u
 #define CANP_NODE_MAX 64u
 
-struct canp_cpu {
+struct canp_topology_cpu {
 	int id, node, core, package;
 	int smt;      /* 0 = first thread of its core */
 	bool allowed; /* in this process's affinity mask */
@@ -20,7 +20,7 @@ struct canp_cpu {
 
 struct canp_topology {
 	unsigned nr_cpus, nr_nodes, nr_allowed, nr_cores; /* online */
-	struct canp_cpu cpus[CANP_CPU_MAX];               /* ascending id */
+	struct canp_topology_cpu cpus[CANP_CPU_MAX];      /* ascending id */
 	double cpu_quota; /* CPUs the cgroup (v2 cpu.max or v1 cfs) grants; 0 = no limit */
 	uint64_t node_bytes[CANP_NODE_MAX];
 };

@@ -116,45 +116,45 @@ static void numbers_keep_integers_exact(void **state)
 
 static void ids_beyond_the_standard_are_mended_or_left_out(void **state)
 {
-	struct canp_dbc *d = parse(
-		"BO_ 274923520 Wild: 8 X\n" S("a : 0|8@1+ (1,0) [0|0] \"\" X") "BO_ 3221225472 "
-									       "VECTOR__"
-									       "INDEPENDENT_SIG_"
-									       "MSG: 0 X\n" S("orph"
-											      "an "
-											      ": "
-											      "0|8@"
-											      "1+ "
-											      "(1,"
-											      "0) "
-											      "[0|"
-											      "0] "
-											      "\"\""
-											      " X") "BO_ 1075054137 Pseudo: 8 X\n" S(
-										       "p : 0|8@1+ "
-										       "(1,0) "
-										       "[0|0] \"\" "
-										       "X") "BO_ "
-											    "429496"
-											    "7295 "
-											    "Door: "
-											    "8 "
-											    "X\nBO_"
-											    " 99999"
-											    "999999"
-											    " Huge:"
-											    " 8 X\n"
-											    "CM_ "
-											    "SG_ "
-											    "107505"
-											    "4137 "
-											    "p "
-											    "\"of "
-											    "a "
-											    "pseudo"
-											    " messa"
-											    "ge\";"
-											    "\n");
+	struct canp_dbc *d = parse("BO_ 274923520 Wild: 8 X\n" S(
+		"a : 0|8@1+ (1,0) [0|0] \"\" X") "BO_ 3221225472 "
+						 "VECTOR__"
+						 "INDEPENDENT_SIG_"
+						 "MSG: 0 X\n" S("orph"
+								"an "
+								": "
+								"0|8@"
+								"1+ "
+								"(1,"
+								"0) "
+								"[0|"
+								"0] "
+								"\"\""
+								" X") "BO_ 1075054137 Pseudo: 8 "
+								      "X\n" S("p : 0|8@1+ "
+									      "(1,0) "
+									      "[0|0] \"\" "
+									      "X") "BO_ "
+										   "429496"
+										   "7295 "
+										   "Door: "
+										   "8 "
+										   "X\nBO_"
+										   " 99999"
+										   "999999"
+										   " Huge:"
+										   " 8 X\n"
+										   "CM_ "
+										   "SG_ "
+										   "107505"
+										   "4137 "
+										   "p "
+										   "\"of "
+										   "a "
+										   "pseudo"
+										   " messa"
+										   "ge\";"
+										   "\n");
 
 	(void)state;
 	assert_int_equal(d->nr_messages, 1);
@@ -184,9 +184,10 @@ static void duplicate_ids_use_the_last_message(void **state)
 
 static void names_may_start_with_digits_or_contain_dashes(void **state)
 {
-	struct canp_dbc *d = parse("BO_ 1275 2017_5: 8 XXX\n" S("0_COUNTER : 0|8@1+ (1,0) [0|0] "
-								"\"\" X") S(
-		"a-b+c m3 : 0|8@1+ (1,0) [0|0] \"\" X") "VAL_ 1275 0_COUNTER 1 \"one\" ;\n");
+	struct canp_dbc *d = parse("BO_ 1275 2017_5: 8 XXX\n" S(
+		"0_COUNTER : 0|8@1+ (1,0) [0|0] "
+		"\"\" X") S("a-b+c m3 : 0|8@1+ (1,0) [0|0] \"\" X") "VAL_ 1275 0_COUNTER 1 \"one\" "
+								    ";\n");
 
 	(void)state;
 	assert_int_equal(lines.nr, 0);

@@ -771,6 +771,67 @@ static void test_auto_always_gives_a_ring(void **state)
 	canp_ring_destroy(NULL);
 }
 
+/* What an older kernel does: the operation is not offered, so it is made on the spot. */
+static void test_operations_the_kernel_lacks_are_done_anyway(void **state)
+{
+	(void)state;
+	FOR_EACH_KIND(k)
+	{
+		struct canp_ring_op op = {.opcode = CANP_OP_FTRUNCATE, .off = 5};
+		struct fix f;
+		struct stat st;
+
+		if (k->kind != CANP_RING_URING || fix_begin(&f, k))
+			continue;
+		canp_container_of(f.r, struct ring_uring, ring)->supported = 0;
+		op.fd = file_in(&f, "a", 100);
+		assert_int_equal(run(f.r, &op), 0);
+		assert_int_equal(fstat(op.fd, &st), 0);
+		assert_int_equal(st.st_size, 5);
+		assert_int_equal(run_fd(f.r, CANP_OP_CLOSE, op.fd), 0);
+		assert_int_equal(run_path(f.r, CANP_OP_UNLINK, f.dir, "a", NULL), 0);
+		fix_end(&f);
+	}
+}
+
+/* In a child, because the variable is looked at once in a program's life. */
+static int child_with_fault_env(void)
+{
+	struct canp_ring_opts o = {.kind = CANP_RING_SYNC, .iowq_cpu = -1};
+	int fd = open("/proc/self/exe", O_RDONLY);
+	struct canp_ring *r;
+	int32_t res[4];
+	char buf[64];
+
+	setenv("CANP_RING_FAULT", "read:5:2", 1);
+	if (canp_ring_create(&o, &r))
+		return 10;
+	for (unsigned i = 0; i < 4; i++)
+		res[i] = run_rw(r, CANP_OP_READ, fd, buf, 64, 0);
+	canp_ring_destroy(r);
+	return res[0] == 64 && res[1] == -EIO && res[2] == 64 && res[3] == -EIO ? 0 : 11;
+}
+
+static void test_debug_builds_take_faults_from_the_environment(void **state)
+{
+#ifdef CANP_DEBUG
+	pid_t pid = fork();
+	int st;
+
+	(void)state;
+	if (pid == 0)
+		_exit(child_with_fault_env());
+	assert_int_equal(waitpid(pid, &st, 0), pid);
+	assert_true(WIFEXITED(st));
+	assert_int_equal(WEXITSTATUS(st), 0);
+#else
+	(void)state;
+	print_message("SKIP: only in debug flavours\n");
+	(void)child_with_fault_env;
+	skip();
+#endif
+}
+
 static void test_dontcache_reads_give_the_same_bytes(void **state)
 {
 	(void)state;
@@ -799,6 +860,8 @@ static void test_dontcache_reads_give_the_same_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* First: no ring may have been made before it. */
+		cmocka_unit_test(test_debug_builds_take_faults_from_the_environment),
 		cmocka_unit_test(test_read_and_write_move_the_bytes),
 		cmocka_unit_test(test_read_at_the_end_is_short),
 		cmocka_unit_test(test_ftruncate_cuts_and_extends),
@@ -816,6 +879,7 @@ int main(void)
 		cmocka_unit_test(test_memlock_refusal_falls_back_to_plain_reads),
 		cmocka_unit_test(test_capabilities_say_what_was_got),
 		cmocka_unit_test(test_auto_always_gives_a_ring),
+		cmocka_unit_test(test_operations_the_kernel_lacks_are_done_anyway),
 		cmocka_unit_test(test_dontcache_reads_give_the_same_bytes),
 	};
 

@@ -296,7 +296,7 @@ struct loop {
 	struct canp_shard *s;
 	struct canp_poller a, b, once;
 	struct canp_timer timer;
-	unsigned a_runs, b_runs, once_runs, timer_runs;
+	unsigned a_runs, a_runs_at_b_end, b_runs, once_runs, timer_runs;
 	uint64_t first_ns;
 	struct canp_ring_op op, late;
 	int32_t late_res;
@@ -332,7 +332,8 @@ static unsigned loop_meek(void *arg, uint64_t now_ns)
 	(void)now_ns;
 	if (l->b_runs == 20)
 		return 0;
-	l->b_runs++;
+	if (++l->b_runs == 20)
+		l->a_runs_at_b_end = l->a_runs;
 	return 1;
 }
 
@@ -369,7 +370,8 @@ static void loop_timer(struct canp_timer *t)
 
 	if (canp_clock_ns() < t->deadline_ns)
 		abort();
-	if (++l->timer_runs == 5) {
+	l->timer_runs++;
+	if (l->timer_runs >= 5 && l->a_runs == 50 && l->b_runs == 20 && l->reads == 10) {
 		canp_runtime_stop(l->s->rt);
 		return;
 	}
@@ -425,7 +427,9 @@ static void test_hogs_starve_nobody_and_stalls_are_counted(void **state)
 		assert_int_equal(canp_runtime_wait_for(rt, 60 * (uint64_t)CANP_NS_PER_S), 0);
 		st = canp_runtime_shard(rt, 0)->stats;
 		canp_runtime_destroy(rt);
-		assert_int_equal(l.timer_runs, 5);
+		assert_true(l.timer_runs >= 5);
+		/* They take turns, although the hog alone spends every budget. */
+		assert_in_range(l.a_runs_at_b_end, 19, 22);
 		assert_int_equal(l.once_runs, 1);
 		assert_int_equal(l.a_runs, 50);
 		assert_int_equal(l.b_runs, 20);
@@ -435,7 +439,6 @@ static void test_hogs_starve_nobody_and_stalls_are_counted(void **state)
 		assert_true(st.stall_max_ns >= 30 * MS);
 		assert_true(st.busy_ns >= 79 * MS);
 		assert_true(st.turns >= 50); /* the hog ends each of its turns */
-		assert_true(st.sleeps >= 1);
 		close(l.op.fd);
 	}
 	close(loop_pipe[0]);

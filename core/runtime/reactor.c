@@ -13,7 +13,7 @@
 #include "core/runtime/timer.h"
 
 /* Pollers share this much of a turn. Short enough that completions and messages, which free slots
- * for others, do not wait; long enough that the turn's own cost (about 0.2 us) vanishes. */
+ * for others, do not wait; long enough that the turn's own cost (about 0.1 us) vanishes. */
 #define REACTOR_BUDGET_NS (500 * (uint64_t)CANP_NS_PER_US)
 /* A turn this long is a bug in a poller: it held up everything else on the core. */
 #define REACTOR_STALL_NS (25 * (uint64_t)CANP_NS_PER_MS)

@@ -76,6 +76,7 @@ int canp_ring_create(const struct canp_ring_opts *opts, struct canp_ring **out)
 			canp_ring_note(&r->caps, "%s", why);
 	}
 	r->caps.has_dontcache = ring_probe_dontcache();
+	r->owner = pthread_self();
 	*out = r;
 	return 0;
 }
@@ -93,6 +94,7 @@ unsigned canp_ring_inflight(const struct canp_ring *r)
 void canp_ring_submit(struct canp_ring *r, struct canp_ring_op *op)
 {
 	CANP_ASSERT((unsigned)op->opcode < CANP_OP_NR && op->done);
+	CANP_DASSERT(pthread_equal(r->owner, pthread_self()));
 	op->slot = 0;
 	op->res = 0;
 	r->inflight++;
@@ -153,6 +155,7 @@ static void ring_issue_waiting(struct canp_ring *r)
 
 void canp_ring_enter(struct canp_ring *r, uint64_t timeout_ns)
 {
+	CANP_DASSERT(pthread_equal(r->owner, pthread_self()));
 	ring_issue_waiting(r);
 	r->be->enter(r, r->ready.head ? 0 : timeout_ns);
 	/* Retries, and operations that found no room before, are issued now that completions made

@@ -10,6 +10,8 @@
 #ifndef CANP_RUNTIME_RING_PRIV_H
 #define CANP_RUNTIME_RING_PRIV_H
 
+#include <pthread.h>
+
 #include "core/runtime/ring.h"
 
 /* op->slot: backend slot in the low bits, retries so far in the high ones. */
@@ -35,6 +37,7 @@ struct canp_ring {
 	struct canp_fifo ready;   /* complete, callback due */
 	unsigned inflight;
 	bool dispatching, closing;
+	pthread_t owner;
 	struct canp_ring_caps caps;
 };
 

@@ -7,19 +7,21 @@
  * whole window (4 bytes per shard, a few cache lines) to find the fullest queue.
  *
  * Why nothing can deadlock. Let f be the frontier, the lowest unfinished unit.
- *  1. f is running, or its home shard is about to claim it. Suppose f is free while its home shard
- * H runs a unit y > f. If y is H's own, H would have taken f, which is lower. If y is foreign, H
- *     found no own unit in the window [g, g + W) of that moment; y lay in it, so f < y did as well
- *     (f >= g, because everything below g is finished), and H would have seen f. So H runs nothing
- *     above f, and nothing below f is unfinished: H is free and takes f at its next claim.
+ *  1. f is running, or its home shard is about to claim it. Suppose f is free while its home
+ *     shard H runs a unit y > f. If y is H's own, H would have taken f, which is lower. If y is
+ *     foreign, H found no own unit in the window [g, g + W) of that moment; y lay in it, so f < y
+ *     did as well (f >= g, because everything below g is finished), and H would have seen f. So H
+ *     runs nothing above f, and nothing below f is unfinished: H takes f at its next claim.
  *  2. f, once running, never waits for a page slot: its shard keeps a reserve of slots that only
- * the frontier unit may use, and owners consume the frontier's pages at once, so those slots return
- *     without any other unit's progress.
+ *     the frontier unit may use, and owners consume the frontier's pages at once, so those slots
+ *     return without any other unit's progress.
  *  3. So f finishes, the frontier moves, and by induction all units finish, although any number of
  *     later units may be paused with all their slots held.
- * One shard must therefore run one unit at a time (reading ahead is not running) and ask for the
- * next claim as soon as it has none. A simulation with one slot per shard plays this in
- * tests/t_sched.c.
+ *
+ * "Running" is from the claim until the last page was sent; a unit may then wait for its owners to
+ * consume its pages before it is finished, which needs nothing but the units below it. One shard
+ * must therefore run one unit at a time (reading ahead is not running) and claim again as soon as
+ * it has none. A simulation with one slot per shard plays this in tests/t_sched_sim.c.
  *
  * Memory order: labels A.. publish, R.. observe. The frontier needs sequential consistency between
  * "my unit is done" and "is the frontier's unit done", else two shards that finish neighbouring

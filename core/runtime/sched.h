@@ -25,11 +25,12 @@ int canp_sched_create(unsigned nr_shards, uint32_t nr_units, const uint32_t *hom
 		      struct canp_sched **out);
 void canp_sched_destroy(struct canp_sched *s);
 
-/* Claims a unit for `shard`, which must have no other unit running (the no-deadlock argument in
- * sched.c rests on it). Returns 0 and *unit; -EAGAIN when none may start now (all in the window are
- * taken); -ENOENT when every unit was started or the schedule was stopped. Any shard thread, each
- * for itself; lock-free. -EAGAIN may be stale by one frontier move: claim again after announcing
- * sleep, or a kick in between is missed. */
+/* Claims a unit for `shard`, which must have no other unit in production (the no-deadlock argument
+ * in sched.c rests on it; units that only wait for their owners do not count). Returns 0 and *unit;
+ * -EAGAIN when none may start now (all in the window are taken); -ENOENT when every unit was
+ * started or the schedule was stopped. Any shard thread, each for itself; lock-free. -EAGAIN may be
+ * stale by one frontier move, so who moved the frontier kicks all shards (a kick is kept until the
+ * shard has looked). */
 int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit);
 /* The unit is processed (all its page runs were sent). Returns true when the frontier moved, so
  * that waiting shards should be kicked. Any shard thread. */

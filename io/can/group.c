@@ -583,6 +583,11 @@ void canp_group_flush(struct canp_group *g)
 			group_hand_over(g, i);
 }
 
+const struct canp_slot *canp_group_slots(const struct canp_group *g)
+{
+	return g->slots;
+}
+
 const struct canp_group_counts *canp_group_counts(const struct canp_group *g)
 {
 	return &g->counts;

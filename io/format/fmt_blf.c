@@ -46,7 +46,6 @@ struct blf {
 	uint64_t search_off; /* where the search began */
 	uint64_t size;	     /* of the current container, as it says */
 	uint64_t left;	     /* IN_CONTAINER, IN_SKIP: bytes not consumed */
-	uint64_t fed;	     /* IN_CONTAINER: bytes consumed */
 	unsigned data;	     /* offset of the container's data */
 	enum canp_wrap wrap;
 	struct canp_blf_objects objs;
@@ -184,7 +183,7 @@ static size_t blf_container(struct blf *s, const uint8_t *p, size_t len)
 		container_lost(s, r, cut, end);
 		return end;
 	}
-	if (r != CANP_MEMBER_FILE_LIMIT && s->m.held && !cut) {
+	if (r == CANP_MEMBER_SHORT && s->m.held) {
 		s->state = AT_RETRY;
 		return 0;
 	}
@@ -257,7 +256,6 @@ static size_t blf_container_head(struct blf *s, const uint8_t *p, size_t len,
 		return blf_open_stored(s);
 	canp_member_begin(&s->m, s->wrap);
 	s->state = IN_CONTAINER;
-	s->fed = 0;
 	s->left = s->size - s->data;
 	return s->data;
 }
@@ -366,8 +364,8 @@ static size_t blf_piece(struct blf *s, const uint8_t *p, size_t len, uint64_t of
 	}
 	r = canp_member_feed(&s->m, p, piece, last, cut, &used);
 	if (r == CANP_MEMBER_MORE) {
-		s->left -= piece;
-		return piece;
+		s->left -= used;
+		return used;
 	}
 	if (r == CANP_MEMBER_OK) {
 		s->stats.members++;

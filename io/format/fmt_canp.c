@@ -54,6 +54,7 @@ struct canpf {
 	uint64_t file_bytes; /* 0: unknown */
 	enum canp_state state;
 	bool trusted; /* the current header was found where the last block said */
+	bool quiet;   /* IN_SEARCH: the reason was reported already */
 	bool have_serial;
 	uint8_t serial[BLOCK_SERIAL];	      /* of the last block that delivered */
 	uint8_t block_serial[BLOCK_SERIAL]; /* of the current block */
@@ -247,15 +248,16 @@ static bool looks_like_block(const struct canpf *s, const uint8_t *p)
 	return gzip_follows(p) && n >= GZIP_MIN && n <= length_max(s);
 }
 
-static void search_start(struct canpf *s, uint64_t off)
+static void search_start(struct canpf *s, uint64_t off, bool quiet)
 {
 	s->state = IN_SEARCH;
 	s->search_off = off;
+	s->quiet = quiet;
 }
 
 static void search_end(struct canpf *s, uint64_t off)
 {
-	if (off > s->search_off)
+	if (off > s->search_off && !s->quiet)
 		canp_walk_fault(s->host, CANP_FAULT_JUNK, s->search_off, off - s->search_off,
 				"no block header; went on at the next one");
 	s->state = AT_BLOCK;
@@ -331,16 +333,17 @@ static size_t canpf_block(struct canpf *s, const uint8_t *p, size_t len)
 		length_lied(s, used);
 		return cut || block_follows(s, p, len, BLOCK_HEADER + used) ? BLOCK_HEADER + used : end;
 	}
-	if ((r == CANP_MEMBER_SHORT && cut) || (!cut && block_follows(s, p, len, end))) {
+	if ((r == CANP_MEMBER_SHORT && cut && s->trusted) ||
+	    (!cut && block_follows(s, p, len, end))) {
 		member_lost(s, r, cut, end);
 		return end;
 	}
-	if (r != CANP_MEMBER_FILE_LIMIT && s->m.held && !cut) {
+	if (r == CANP_MEMBER_SHORT && s->m.held) {
 		s->state = AT_RETRY;
 		return 0;
 	}
 	member_lost(s, r, cut, 0);
-	search_start(s, s->block_off + 1);
+	search_start(s, s->block_off + 1, true);
 	return 1;
 }
 
@@ -360,7 +363,7 @@ static size_t canpf_retry(struct canpf *s, const uint8_t *p, size_t len)
 		return BLOCK_HEADER + used;
 	}
 	member_lost(s, r, false, 0);
-	search_start(s, s->block_off + 1);
+	search_start(s, s->block_off + 1, true);
 	return 1;
 }
 
@@ -389,7 +392,7 @@ static size_t canpf_header(struct canpf *s, const uint8_t *p, size_t len, uint64
 		return len;
 	}
 	if (!gzip_follows(p)) {
-		search_start(s, off);
+		search_start(s, off, false);
 		return 0;
 	}
 	s->block_off = s->m.file_pos = off;
@@ -427,8 +430,8 @@ static size_t canpf_piece(struct canpf *s, const uint8_t *p, size_t len, uint64_
 	}
 	r = canp_member_feed(&s->m, p, piece, last, cut, &used);
 	if (r == CANP_MEMBER_MORE) {
-		s->left -= piece;
-		return piece;
+		s->left -= used;
+		return used;
 	}
 	if (r == CANP_MEMBER_OK) {
 		member_ended(s);
@@ -436,7 +439,7 @@ static size_t canpf_piece(struct canpf *s, const uint8_t *p, size_t len, uint64_
 		s->state = AT_BLOCK;
 		if (s->left) {
 			length_lied(s, (size_t)(s->length - s->left));
-			search_start(s, off + used);
+			search_start(s, off + used, true);
 		}
 		return used;
 	}
@@ -448,7 +451,7 @@ static size_t canpf_piece(struct canpf *s, const uint8_t *p, size_t len, uint64_
 	if (s->trusted && (!s->file_bytes || off + s->left <= s->file_bytes))
 		s->state = IN_SKIP;
 	else
-		search_start(s, off);
+		search_start(s, off, true);
 	return 0;
 }
 

@@ -9,13 +9,15 @@
  *                                not be believed just because the buffer ran over
  *
  * All steps have the same shape whatever the window was: the input is the whole member or a fixed
- * piece of it, the output room is fixed. So the place where a corrupt stream is found to be corrupt,
- * and with it the number of frames that stay, is a function of the file alone.
+ * piece of it, the output room is fixed, and limits are looked at only when that room is full or the
+ * member over. So the place where a corrupt stream is found to be corrupt, and with it the number of
+ * frames that stay, is a function of the file alone.
  */
 #include "io/format/member.h"
 
 #include <string.h>
 
+#include "core/base/assert.h"
 #include "core/base/units.h"
 #include "io/format/walk.h"
 
@@ -33,9 +35,16 @@ static uint8_t *member_chunk(struct canp_member *m)
 	return m->buf + CANP_CARRY_MAX;
 }
 
+static enum canp_inflate_kind member_kind(enum canp_wrap wrap)
+{
+	return wrap == CANP_WRAP_GZIP ? CANP_INFLATE_GZIP : CANP_INFLATE_ZLIB;
+}
+
 void canp_member_init(struct canp_member *m, const struct canp_format_host *host,
 		      size_t (*data)(void *arg, const uint8_t *p, size_t len), void *arg)
 {
+	CANP_ASSERT(canp_inflate_bytes() <= sizeof(m->ctx));
+	m->inflate = canp_inflate_init(m->ctx);
 	m->data = data;
 	m->arg = arg;
 	canp_walk_limits(host, &m->limits);
@@ -57,8 +66,8 @@ void canp_member_begin(struct canp_member *m, enum canp_wrap wrap)
 	m->out = 0;
 	m->fill = 0;
 	m->held = wrap != CANP_WRAP_STORED;
-	isal_inflate_init(&m->st);
-	m->st.crc_flag = wrap == CANP_WRAP_GZIP ? ISAL_GZIP : ISAL_ZLIB;
+	if (wrap != CANP_WRAP_STORED)
+		canp_inflate_reset(m->inflate, member_kind(wrap));
 }
 
 static enum step step_stored(const uint8_t *in, size_t len, uint8_t *out, size_t room, size_t *used,
@@ -69,34 +78,27 @@ static enum step step_stored(const uint8_t *in, size_t len, uint8_t *out, size_t
 	return *used < len ? STEP_FULL : STEP_INPUT;
 }
 
-/* One call of the decoder: in -> out, both bounded. */
-static enum step step_inflate(struct canp_member *m, const uint8_t *in, size_t len, uint8_t *out,
-			      size_t room, size_t *used, size_t *made)
+/* What a decoder result means for us; input that ends is an event, not yet a fault. */
+static enum step step_of(enum canp_inflate_result r)
 {
-	struct inflate_state *st = &m->st;
-	uint32_t n = (uint32_t)canp_min(len, (size_t)1 << 30);
-	int rc;
-
-	st->next_in = (uint8_t *)in;
-	st->avail_in = n;
-	st->next_out = out;
-	st->avail_out = (uint32_t)room;
-	rc = isal_inflate(st);
-	*used = n - st->avail_in;
-	*made = room - st->avail_out;
-	if (rc == ISAL_INCORRECT_CHECKSUM)
-		return STEP_BAD_SUM;
-	if (rc < 0 || rc == ISAL_NEED_DICT)
-		return STEP_BAD;
-	if (st->block_state == ISAL_BLOCK_FINISH)
+	switch (r) {
+	case CANP_INFLATE_OK:
 		return STEP_END;
-	if (st->avail_out == 0)
+	case CANP_INFLATE_NEED_INPUT:
+	case CANP_INFLATE_TRUNCATED:
+		return STEP_INPUT;
+	case CANP_INFLATE_NEED_OUTPUT:
 		return STEP_FULL;
-	/* Neither ended nor out of room nor out of input would be an endless loop. */
-	return *used == n ? STEP_INPUT : STEP_BAD;
+	case CANP_INFLATE_BAD_CHECKSUM:
+		return STEP_BAD_SUM;
+	default:
+		return STEP_BAD;
+	}
 }
 
-static enum step member_step(struct canp_member *m, const uint8_t *in, size_t len, size_t *used)
+/* One call of the decoder or copier into the room left in the chunk. */
+static enum step member_step(struct canp_member *m, const uint8_t *in, size_t len, bool last,
+			     size_t *used)
 {
 	size_t room = CANP_HOLD_BYTES + CANP_HOLD_SLACK - m->fill, made;
 	uint8_t *out = member_chunk(m) + m->fill;
@@ -105,7 +107,7 @@ static enum step member_step(struct canp_member *m, const uint8_t *in, size_t le
 	if (m->wrap == CANP_WRAP_STORED)
 		s = step_stored(in, len, out, room, used, &made);
 	else
-		s = step_inflate(m, in, len, out, room, used, &made);
+		s = step_of(canp_inflate_feed(m->inflate, in, len, last, out, room, &made, used));
 	m->in += *used;
 	m->out += made;
 	m->work += *used + made;
@@ -167,6 +169,8 @@ static enum canp_member_result member_fail(struct canp_member *m, enum canp_memb
 
 static enum canp_member_result step_error(enum step s)
 {
+	if (s == STEP_INPUT)
+		return CANP_MEMBER_SHORT;
 	return s == STEP_BAD_SUM ? CANP_MEMBER_BAD_SUM : CANP_MEMBER_BAD;
 }
 
@@ -178,35 +182,26 @@ enum canp_member_result canp_member_feed(struct canp_member *m, const uint8_t *i
 	size_t n;
 
 	for (*used = 0;;) {
-		s = member_step(m, in + *used, len - *used, &n);
+		s = member_step(m, in + *used, len - *used, last, &n);
 		*used += n;
+		if (s == STEP_INPUT && !last)
+			return CANP_MEMBER_MORE;
 		r = member_limits(m);
 		if (r != CANP_MEMBER_OK)
 			return member_fail(m, r, cut);
-		switch (s) {
-		case STEP_END:
+		if (s == STEP_END || (s == STEP_INPUT && m->wrap == CANP_WRAP_STORED && !cut)) {
 			member_deliver(m);
 			return member_done(m, CANP_MEMBER_OK);
-		case STEP_FULL:
-			member_deliver(m);
-			if (m->halt)
-				return CANP_MEMBER_HALTED;
-			break;
-		case STEP_INPUT:
-			if (!last)
-				return CANP_MEMBER_MORE;
-			if (m->wrap == CANP_WRAP_STORED && !cut) {
-				member_deliver(m);
-				return member_done(m, CANP_MEMBER_OK);
-			}
-			return member_fail(m, CANP_MEMBER_SHORT, cut);
-		default:
-			return member_fail(m, step_error(s), cut);
 		}
+		if (s != STEP_FULL)
+			return member_fail(m, step_error(s), cut);
+		member_deliver(m);
+		if (m->halt)
+			return CANP_MEMBER_HALTED;
 	}
 }
 
-/* Inflates all of it for the checksum only. */
+/* The rest of a member whose first chunk ran over, for the checksum only. */
 static enum canp_member_result member_verify(struct canp_member *m, const uint8_t *in, size_t len,
 					     size_t *used)
 {
@@ -214,21 +209,15 @@ static enum canp_member_result member_verify(struct canp_member *m, const uint8_
 	enum step s;
 	size_t n;
 
-	canp_member_begin(m, m->wrap);
-	for (*used = 0;;) {
+	do {
 		m->fill = 0;
-		s = member_step(m, in + *used, len - *used, &n);
+		s = member_step(m, in + *used, len - *used, true, &n);
 		*used += n;
 		r = member_limits(m);
 		if (r != CANP_MEMBER_OK)
 			return r;
-		if (s == STEP_END)
-			return CANP_MEMBER_OK;
-		if (s == STEP_INPUT)
-			return CANP_MEMBER_SHORT;
-		if (s != STEP_FULL)
-			return step_error(s);
-	}
+	} while (s == STEP_FULL);
+	return s == STEP_END ? CANP_MEMBER_OK : step_error(s);
 }
 
 enum canp_member_result canp_member_whole(struct canp_member *m, enum canp_wrap wrap,
@@ -236,29 +225,22 @@ enum canp_member_result canp_member_whole(struct canp_member *m, enum canp_wrap 
 					  size_t *used)
 {
 	enum canp_member_result r;
-	size_t n;
+	enum step s;
 
 	canp_member_begin(m, wrap);
-	if (wrap != CANP_WRAP_STORED && verify) {
-		/* The decoder's view of the first chunk decides whether this is the odd case. */
-		enum step s = member_step(m, in, len, &n);
-
-		if (s == STEP_FULL) {
-			r = member_verify(m, in, len, used);
-			if (r != CANP_MEMBER_OK && !(r == CANP_MEMBER_SHORT && cut)) {
-				m->held = true;
-				return member_done(m, r);
-			}
-			canp_member_begin(m, wrap);
-			return canp_member_feed(m, in, len, true, cut, used);
-		}
-		*used = n;
-		if (s == STEP_END) {
-			member_deliver(m);
-			return member_done(m, CANP_MEMBER_OK);
-		}
-		return member_fail(m, s == STEP_INPUT ? CANP_MEMBER_SHORT : step_error(s), cut);
+	if (wrap == CANP_WRAP_STORED || !verify)
+		return canp_member_feed(m, in, len, true, cut, used);
+	s = member_step(m, in, len, true, used);
+	if (s == STEP_END) {
+		member_deliver(m);
+		return member_done(m, CANP_MEMBER_OK);
 	}
+	if (s != STEP_FULL)
+		return member_fail(m, step_error(s), cut);
+	r = member_verify(m, in, len, used);
+	if (r != CANP_MEMBER_OK && !(r == CANP_MEMBER_SHORT && cut))
+		return member_done(m, r); /* still held: nothing was handed on */
+	canp_member_begin(m, wrap);
 	return canp_member_feed(m, in, len, true, cut, used);
 }
 

@@ -10,7 +10,8 @@
  * was handed on stays and `unverified` is set. Input that just ends (cut) hands on what there is.
  *
  * Outcomes never depend on how the file is cut into windows: a member is either given whole
- * (canp_member_whole) or in pieces that end at fixed offsets of the member (canp_member_feed).
+ * (canp_member_whole) or in pieces whose place and length follow from the member alone
+ * (canp_member_feed: always CANP_MEMBER_PIECE bytes, less only at the end).
  * Private to io/format. All calls on the walking thread.
  */
 #ifndef CANP_IO_MEMBER_H
@@ -20,20 +21,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <isa-l.h>
-
+#include "core/base/compiler.h"
 #include "io/format/format.h"
+#include "simd/inflate_isal.h"
 
 #define CANP_HOLD_BYTES	  (128u * 1024u)
 #define CANP_HOLD_SLACK	  64u /* lets a member of exactly CANP_HOLD_BYTES reach its end mark */
 #define CANP_CARRY_MAX	  4096u
-#define CANP_MEMBER_PIECE (64u * 1024u)
+/* A piece must be longer than what the decoder may leave of it, or nothing would move. */
+#define CANP_MEMBER_PIECE (CANP_INFLATE_HEADER_MAX + CANP_INFLATE_PIECE)
+#define CANP_MEMBER_CTX	  (96u * 1024u)
+CANP_STATIC_ASSERT(CANP_MEMBER_PIECE <= CANP_FORMAT_STRADDLE, "a piece fits the window");
 
 enum canp_wrap { CANP_WRAP_STORED, CANP_WRAP_GZIP, CANP_WRAP_ZLIB };
 
 enum canp_member_result {
 	CANP_MEMBER_OK,		/* ended, checksum right, everything handed on */
-	CANP_MEMBER_MORE,	/* feed: the piece is used up */
+	CANP_MEMBER_MORE,	/* feed: offer the rest of the piece again with more behind it */
 	CANP_MEMBER_HALTED,	/* feed: the consumer asked to stop (halt); feed the rest later */
 	CANP_MEMBER_SHORT,	/* the input ended before the member did */
 	CANP_MEMBER_BAD,	/* corrupt compressed data */
@@ -58,7 +62,8 @@ struct canp_member {
 	bool unverified; /* bytes were handed on that no checksum covers; sticky */
 	bool halt;	 /* set by the consumer */
 	bool stop;	 /* the file's limit was hit; sticky */
-	struct inflate_state st;
+	struct canp_inflate *inflate;
+	uint8_t ctx[CANP_MEMBER_CTX] CANP_ALIGNED(64);
 	uint8_t buf[CANP_CARRY_MAX + CANP_HOLD_BYTES + CANP_HOLD_SLACK + 64];
 };
 

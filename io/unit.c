@@ -1,10 +1,10 @@
 /*
- * units.c - cutting the listing into units.
+ * unit.c - cutting the listing into units.
  *
  * Small files share a unit so that a claim, a set of page runs and a "unit done" message are paid
  * for at least a MiB of input; a large file is a unit of its own because files are never split.
  */
-#include "io/units.h"
+#include "io/unit.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /*
- * units.h - the listing cut into units of work: consecutive whole files up to a target size, or one
+ * unit.h - the listing cut into units of work: consecutive whole files up to a target size, or one
  * larger file alone. A pure function of the listing and the target, so unit numbers, and with them
  * the order of all rows, do not depend on cores or timing.
  */
-#ifndef CANP_IO_UNITS_H
-#define CANP_IO_UNITS_H
+#ifndef CANP_IO_UNIT_H
+#define CANP_IO_UNIT_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /*
- * t_units.c - the cut of the listing into units and the device name table.
+ * t_unit.c - the cut of the listing into units and the device name table.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 
 #include "io/devices.h"
 #include "io/sink/partition.h"
-#include "io/units.h"
+#include "io/unit.h"
 
 struct listing {
 	const uint64_t *sizes;

@@ -28,15 +28,15 @@ enum canp_rec_class { CANP_REC_NONE, CANP_REC_S, CANP_REC_J, CANP_REC_F };
 
 /* Frame flags as stored in J and F records and handed to canp_group_push(). */
 enum canp_frame_flag {
-	CANP_FF_EXT = 1u << 0,	/* 29-bit id */
-	CANP_FF_RTR = 1u << 1,	/* remote frame, no payload */
-	CANP_FF_ERR = 1u << 2,	/* error frame */
-	CANP_FF_OVL = 1u << 3,	/* overload frame */
-	CANP_FF_FD = 1u << 4,	/* CAN FD format */
-	CANP_FF_BRS = 1u << 5,	/* FD bit rate switch */
-	CANP_FF_ESI = 1u << 6,	/* FD error state indicator */
-	CANP_FF_TX = 1u << 7,	/* sent by the recorder */
-	CANP_FF_GAP = 1u << 8,	/* not a frame: the log says frames were lost here */
+	CANP_FF_EXT = 1u << 0, /* 29-bit id */
+	CANP_FF_RTR = 1u << 1, /* remote frame, no payload */
+	CANP_FF_ERR = 1u << 2, /* error frame */
+	CANP_FF_OVL = 1u << 3, /* overload frame */
+	CANP_FF_FD = 1u << 4,  /* CAN FD format */
+	CANP_FF_BRS = 1u << 5, /* FD bit rate switch */
+	CANP_FF_ESI = 1u << 6, /* FD error state indicator */
+	CANP_FF_TX = 1u << 7,  /* sent by the recorder */
+	CANP_FF_GAP = 1u << 8, /* not a frame: the log says frames were lost here */
 };
 
 /* Slots 0..3 are fixed; message tables follow. */
@@ -50,13 +50,13 @@ enum canp_slot_fixed {
 
 struct canp_slot {
 	uint8_t *chunk; /* 256 records of stride16 * 16 bytes; NULL: count only */
-	uint16_t n;	/* rows in the chunk, 0..256 */
-	uint8_t cls;	/* enum canp_rec_class */
-	uint8_t need;	/* payload bytes the selected signals need, 0..64 */
+	uint16_t n;     /* rows in the chunk, 0..256 */
+	uint8_t cls;    /* enum canp_rec_class */
+	uint8_t need;   /* payload bytes the selected signals need, 0..64 */
 	uint8_t stride16;
 	uint8_t has_short;
 	uint16_t pad;
-	uint8_t *lens;	 /* [256] */
+	uint8_t *lens;   /* [256] */
 	uint64_t frames; /* frames that reached this slot */
 };
 CANP_STATIC_ASSERT(sizeof(struct canp_slot) == 32, "two slots a cache line");
@@ -64,9 +64,9 @@ CANP_STATIC_ASSERT(sizeof(struct canp_slot) == 32, "two slots a cache line");
 /* 29-bit ids: open addressing, power of two, key 0 = empty. Exact ids carry bit 31, PGN keys carry
  * bit 30 (see canp_idkey_pgn); an exact hit wins. Lookup is bounded by the table's size. */
 struct canp_idhash {
-	uint32_t mask;	  /* entries - 1 */
-	bool has_pgn;	  /* second look-up by PGN wanted */
-	uint32_t *keys;	  /* [mask + 1] */
+	uint32_t mask;    /* entries - 1 */
+	bool has_pgn;     /* second look-up by PGN wanted */
+	uint32_t *keys;   /* [mask + 1] */
 	uint16_t *values; /* [mask + 1] slots */
 };
 
@@ -144,7 +144,7 @@ struct canp_frames_ctx {
 	uint32_t nr_unknown;
 	uint32_t unknown_ids[CANP_FRAMES_UNKNOWN_MAX]; /* id, bit 31 = extended */
 	int64_t first_ns, last_ns; /* of the frames consumed by this call; only valid if any */
-	int64_t min_ns, max_ns;	   /* running; caller initialises with INT64_MAX/INT64_MIN */
+	int64_t min_ns, max_ns;    /* running; caller initialises with INT64_MAX/INT64_MIN */
 };
 
 #endif

@@ -81,7 +81,7 @@ static inline bool frames_decode(const uint8_t *p, const struct frames_consts *c
 }
 
 /* Groups the decoded frames; returns how many were consumed and sets ctx->stop when that is less
- * than all or the last one filled a chunk. */
+ * than all or the last one filled a chunk. Unknown ids never have class S here. */
 static inline unsigned frames_group(struct canp_frames_ctx *ctx, const uint8_t *p,
 				    const struct frames_group *g)
 {
@@ -90,27 +90,28 @@ static inline unsigned frames_group(struct canp_frames_ctx *ctx, const uint8_t *
 
 #pragma GCC unroll 8
 	for (unsigned k = 0; k < GROUP; k++) {
-		uint16_t slot = std[(uint16_t)g->id_len[k]];
-		struct canp_slot *s = &slots[slot];
-		unsigned row = s->n, len = (unsigned)(g->id_len[k] >> 32);
+		struct canp_slot *s = &slots[std[(uint16_t)g->id_len[k]]];
+		uint8_t *chunk = s->chunk;
+		size_t row = s->n;
 
-		if (canp_unlikely(s->cls != CANP_REC_S || !s->chunk || slot == CANP_SLOT_UNKNOWN)) {
-			k += (unsigned)canp_frames24_scalar(ctx, p + k * FRAME_BYTES, 1) - 1;
+		if (canp_unlikely(s->cls != CANP_REC_S || !chunk)) {
+			if (!canp_frames24_scalar(ctx, p + k * FRAME_BYTES, 1))
+				return k;
 			if (ctx->stop != CANP_FRAMES_DONE)
 				return k + 1;
 			continue;
 		}
-		_mm_storeu_si128((__m128i *)(s->chunk + (size_t)row * 16),
+		_mm_storeu_si128((__m128i *)(chunk + row * 16),
 				 _mm_load_si128((const __m128i *)&g->rec[k & 1] + k / 2));
-		if (canp_unlikely(len < s->need)) {
-			s->lens[row] = (uint8_t)len;
+		if (canp_unlikely((uint8_t)(g->id_len[k] >> 32) < s->need)) {
+			s->lens[row] = (uint8_t)(g->id_len[k] >> 32);
 			s->has_short = 1;
 		}
 		s->frames++;
 		s->n = (uint16_t)(row + 1);
-		if (canp_unlikely(row + 1 >= CANP_CHUNK_ROWS)) {
+		if (canp_unlikely(row >= CANP_CHUNK_ROWS - 1)) {
 			ctx->stop = CANP_FRAMES_FULL;
-			ctx->stop_slot = slot;
+			ctx->stop_slot = std[(uint16_t)g->id_len[k]];
 			return k + 1;
 		}
 	}
@@ -135,6 +136,9 @@ size_t canp_frames24_avx512(struct canp_frames_ctx *ctx, const uint8_t *p, size_
 	struct frames_group g;
 	size_t i = 0;
 
+	/* The group loop does not look for unknown ids: they are no plain table, by this. */
+	if (ctx->slots[CANP_SLOT_UNKNOWN].cls == CANP_REC_S)
+		return canp_frames24_scalar(ctx, p, n);
 	ctx->stop = CANP_FRAMES_DONE;
 	while (i < n && ctx->stop == CANP_FRAMES_DONE) {
 		if (n - i >= GROUP && frames_decode(p + i * FRAME_BYTES, &c, &g)) {

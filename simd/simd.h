@@ -28,29 +28,31 @@ struct canp_minmax {
 struct canp_simd {
 	enum canp_isa isa; /* the highest ISA any member uses */
 
-	/* CRC-32 (zlib polynomial) and Adler-32 (RFC 1950). init is the running value: 0 and 1 for a
-	 * new stream. Any length, any alignment. */
+	/* CRC-32 (zlib polynomial) and Adler-32 (RFC 1950). init is the running value: 0 and 1 for
+	 * a new stream. Any length, any alignment. */
 	uint32_t (*crc32)(uint32_t init, const void *data, size_t len);
 	uint32_t (*adler32)(uint32_t init, const void *data, size_t len);
 
-	/* Fused decode+group over n big-endian 24-byte CANP frames at p. Returns how many frames were
-	 * consumed; ctx->stop says why it came back. Input is read exactly, never behind p + 24*n. */
+	/* Fused decode+group over n big-endian 24-byte CANP frames at p. Returns how many frames
+	 * were consumed; ctx->stop says why it came back. Input is read exactly, never behind p +
+	 * 24*n. */
 	size_t (*frames24)(struct canp_frames_ctx *ctx, const uint8_t *p, size_t n);
 
 	/* out[i] = little-endian u64 at rec + i*stride + off, n <= 256. Reads only those 8 bytes of
-	 * each record. out: 64-byte aligned, room for n rounded up to 32 (the tail is unspecified). */
+	 * each record. out: 64-byte aligned, room for n rounded up to 32 (the tail is unspecified).
+	 */
 	void (*window)(const uint8_t *rec, size_t stride, size_t off, size_t n, uint64_t *out);
 	/* out[i] = bswap64(in[i]); same shape rules; in == out allowed. */
 	void (*bswap64)(const uint64_t *in, size_t n, uint64_t *out);
 
 	/* out[i] = ((win[i] >> shift) & mask(len)) ^ flip, 1 <= len <= width of out; mm over the n
 	 * results. win and out 64-byte aligned with room for n rounded up to 32; n <= 256. */
-	void (*extract16)(const uint64_t *win, size_t n, unsigned shift, unsigned len, uint64_t flip,
-			  uint16_t *out, struct canp_minmax *mm);
-	void (*extract32)(const uint64_t *win, size_t n, unsigned shift, unsigned len, uint64_t flip,
-			  uint32_t *out, struct canp_minmax *mm);
-	void (*extract64)(const uint64_t *win, size_t n, unsigned shift, unsigned len, uint64_t flip,
-			  uint64_t *out, struct canp_minmax *mm);
+	void (*extract16)(const uint64_t *win, size_t n, unsigned shift, unsigned len,
+			  uint64_t flip, uint16_t *out, struct canp_minmax *mm);
+	void (*extract32)(const uint64_t *win, size_t n, unsigned shift, unsigned len,
+			  uint64_t flip, uint32_t *out, struct canp_minmax *mm);
+	void (*extract64)(const uint64_t *win, size_t n, unsigned shift, unsigned len,
+			  uint64_t flip, uint64_t *out, struct canp_minmax *mm);
 
 	/* Multiplexing: bit i of mask (LSB first, 8 words of 32 rows) = lo <= raw(win[i]) <= hi
 	 * (unsigned compare of the unflipped raw value). Bits >= n are 0. */

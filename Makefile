@@ -64,7 +64,7 @@ BINS     := $(foreach t,$(TOOLS),$(BIN)/canp-$(t))
 TESTS    := $(patsubst tests/%.c,%,$(wildcard tests/t_*.c))
 TESTBINS := $(foreach t,$(TESTS),$(O)/tests/$(t))
 
-.PHONY: all help clean distclean deps demo check check-unit check-fmt fmt soak install lint tests
+.PHONY: all help clean distclean deps deps-test demo check check-unit check-fmt fmt soak install lint tests
 .DEFAULT_GOAL := all
 
 all: $(BINS)
@@ -104,6 +104,36 @@ tests: $(TESTBINS)
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
 include tests/tests.mk
+
+# ---- housekeeping --------------------------------------------------------------------------------
+# Prints every target that has a text: a line "## target: text" anywhere in the makefiles.
+## help: this list
+help:
+	@sed -n 's/^## \([^:]*\): \(.*\)/  \1|\2/p' Makefile kconfig/kconfig.mk tests/tests.mk | \
+	awk -F'|' '{ printf "%-32s %s\n", $$1, $$2 }'
+	@echo
+	@echo "Variables: FLAVOUR=release|debug|asan|tsan BUILD=DIR PREFIX=DIR CC=... CFLAGS=..."
+	@echo "Configurations: $(KCONFIG_NAMES)"
+
+## all: the programs, in $(BUILD)/bin (default)
+## tests: the unit test programs
+## clean: removes the build folder
+## distclean: clean, and removes .config
+## fmt: formats all C sources
+fmt:
+	clang-format -i $(shell find core io numa simd tools tests kconfig/rows.c -name '*.[ch]' 2>/dev/null)
+
+# What the build and the gates need, and what only some tests need. npm comes with nodejs packages
+# that conflict with other installations, so it is only asked for when there is none.
+DEPS := gcc make liburing-dev libnuma-dev libhugetlbfs-dev libisal-dev libcmocka-dev zlib1g-dev \
+        python3 python3-kconfiglib clang-format scdoc
+DEPS_TEST := python3-can tshark strace
+## deps: installs the packages of the build and of the gates (apt, as root or through sudo)
+## deps-test: installs what only some tests need
+deps:
+	@sh kconfig/deps.sh $(DEPS) $$(command -v npm >/dev/null || echo nodejs npm)
+deps-test:
+	@sh kconfig/deps.sh $(DEPS_TEST)
 
 clean:
 	rm -rf $(BUILD)

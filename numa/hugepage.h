@@ -11,7 +11,7 @@
 
 enum canp_hugepages {
 	CANP_HUGE_AUTO, /* 2M hugetlb -> THP -> 4K */
-	CANP_HUGE_1G,	/* 1G hugetlb -> AUTO */
+	CANP_HUGE_1G,   /* 1G hugetlb -> AUTO */
 	CANP_HUGE_2M,
 	CANP_HUGE_THP,
 	CANP_HUGE_OFF,
@@ -25,8 +25,10 @@ struct canp_hugepage_report {
 	char reason[160]; /* why nothing better, "" when the best was got */
 };
 
-/* Maps bytes (rounded up to the page size got), prefaulted by the caller's first touch; MADV_DONTFORK.
- * node: -1 none. 0 or -errno; *rep is filled in both cases. */
+/* Maps bytes, zeroed, rounded up to the page size got; all pages are touched by the calling thread,
+ * so that nothing faults (or raises SIGBUS) later; MADV_DONTFORK. node: -1 none. 0 or -errno; *rep
+ * is filled in both cases. 1 GiB pages are not used when rounding up would waste more than an
+ * eighth. The caller owns the mapping until canp_hugepage_unmap(). */
 int canp_hugepage_map(size_t bytes, enum canp_hugepages want, int node, void **out,
 		      struct canp_hugepage_report *rep);
 void canp_hugepage_unmap(void *p, const struct canp_hugepage_report *rep);

@@ -1,10 +1,25 @@
 #!/bin/sh
-# run-unit.sh DIR TEST...: runs each cmocka binary, prints its own lines, fails if one failed.
+# run-unit.sh DIR TEST...: runs each cmocka binary from the root of the tree, prints its own lines,
+# and fails if one failed. A test that hangs is killed after CANP_TEST_TIMEOUT_S (300) seconds.
+# Under the thread sanitizer the address layout is fixed, which it needs.
 dir=$1
 shift
-bad=0
+pass=0
+bad=
+wrap=
+case $dir in
+*/tsan/*) wrap="setarch -R" ;;
+esac
 for t in "$@"; do
 	echo "== $t"
-	"$dir/$t" || { echo "FAILED: $t"; bad=$((bad + 1)); }
+	if timeout "${CANP_TEST_TIMEOUT_S:-300}" $wrap "$dir/$t"; then
+		pass=$((pass + 1))
+	else
+		rc=$?
+		[ "$rc" -ne 124 ] || echo "$t: timed out"
+		bad="$bad $t"
+	fi
 done
-[ "$bad" -eq 0 ] || { echo "$bad unit test programs failed"; exit 1; }
+set -- $bad
+echo "unit: $pass passed, $# failed"
+[ $# -eq 0 ] || { echo "FAILED:$bad"; exit 1; }

@@ -13,7 +13,8 @@ void canp_assert_fail(const char *file, int line, const char *func, const char *
 	void *frames[32];
 	int n;
 
-	dprintf(STDERR_FILENO, "canp: assertion failed at %s:%d in %s: %s\n", file, line, func, expr);
+	dprintf(STDERR_FILENO, "canp: assertion failed at %s:%d in %s: %s\n", file, line, func,
+		expr);
 	n = backtrace(frames, (int)CANP_ARRAY_SIZE(frames));
 	backtrace_symbols_fd(frames, n, STDERR_FILENO);
 	abort();

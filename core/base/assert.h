@@ -1,6 +1,7 @@
 /*
  * assert.h - checks of our own state. CANP_ASSERT stays in every build; CANP_DASSERT is for inner
- * loops and only exists in debug flavours. Neither is ever applied to file content.
+ * loops and exists in debug flavours or with CONFIG_CANP_DASSERT. Neither is ever applied to file
+ * content.
  */
 #ifndef CANP_BASE_ASSERT_H
 #define CANP_BASE_ASSERT_H
@@ -21,8 +22,8 @@ CANP_NORETURN void canp_assert_fail(const char *file, int line, const char *func
 #else
 #define CANP_DASSERT(x)                                                                            \
 	do {                                                                                       \
-		if (0)                                                                             \
-			(void)(x);                                                                 \
+		if (CANP_ENABLED(CONFIG_CANP_DASSERT))                                             \
+			CANP_ASSERT(x);                                                            \
 	} while (0)
 #endif
 

@@ -13,8 +13,10 @@
 /* name, short text, what the user can do. The name is what reports and canp_errors carry. */
 #define CANP_FAULTS(X)                                                                             \
 	X(NONE, "no fault", "")                                                                    \
-	X(TRUNCATED, "input ends inside a record", "copy the file again; frames before the cut were kept") \
-	X(BAD_MAGIC, "expected signature not found", "check that the file is a log of this format") \
+	X(TRUNCATED, "input ends inside a record",                                                 \
+	  "copy the file again; frames before the cut were kept")                                  \
+	X(BAD_MAGIC, "expected signature not found",                                               \
+	  "check that the file is a log of this format")                                           \
 	X(BAD_LENGTH, "length field out of range", "the writer or the medium damaged the header")  \
 	X(BAD_DEFLATE, "compressed data is corrupt", "only this member is lost")                   \
 	X(BAD_CHECKSUM, "checksum does not match", "only this member is lost")                     \
@@ -24,7 +26,8 @@
 	X(JUNK, "bytes between records skipped", "resynchronised at the next record")              \
 	X(UNSUPPORTED, "feature of the format not supported", "the record was skipped")            \
 	X(LIMIT, "limit exceeded", "raise the --limit-* option if the file is trusted")            \
-	X(UNVERIFIED, "stream ended before its checksum", "frames up to here are kept, unverified") \
+	X(UNVERIFIED, "stream ended before its checksum",                                          \
+	  "frames up to here are kept, unverified")                                                \
 	X(IO, "reading failed", "see the system error in the detail")                              \
 	X(EMPTY, "file is empty", "nothing to do")                                                 \
 	X(NOT_A_LOG, "no known log format recognised", "use `canp-appliance inspect` on the file") \
@@ -34,7 +37,7 @@ enum canp_fault_code {
 #define X(name, text, fix) CANP_FAULT_##name,
 	CANP_FAULTS(X)
 #undef X
-	CANP_FAULT_NR
+		CANP_FAULT_NR
 };
 
 /* One data fault. offset is the byte offset in the input file as stored (for a member inside a

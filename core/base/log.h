@@ -17,8 +17,8 @@ enum canp_log_level canp_log_level(void);
 void canp_log(enum canp_log_level level, const char *fmt, ...) CANP_PRINTF(2, 3);
 
 #define canp_error(...) canp_log(CANP_LOG_ERROR, __VA_ARGS__)
-#define canp_warn(...)	canp_log(CANP_LOG_WARN, __VA_ARGS__)
-#define canp_info(...)	canp_log(CANP_LOG_INFO, __VA_ARGS__)
+#define canp_warn(...)  canp_log(CANP_LOG_WARN, __VA_ARGS__)
+#define canp_info(...)  canp_log(CANP_LOG_INFO, __VA_ARGS__)
 #define canp_debug(...) canp_log(CANP_LOG_DEBUG, __VA_ARGS__)
 
 #endif

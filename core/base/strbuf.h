@@ -17,7 +17,10 @@ struct canp_strbuf {
 	bool failed;
 };
 
-#define CANP_STRBUF_INIT {0}
+#define CANP_STRBUF_INIT                                                                           \
+	{                                                                                          \
+		0                                                                                  \
+	}
 
 void canp_strbuf_add(struct canp_strbuf *sb, const void *data, size_t len);
 void canp_strbuf_puts(struct canp_strbuf *sb, const char *s);

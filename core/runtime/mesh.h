@@ -17,9 +17,9 @@ struct canp_ring;
 
 struct canp_msg {
 	struct canp_fifo_node node; /* private to mesh.c between send and receive */
-	uint16_t home;		    /* set by send: shard that owns the memory */
-	uint16_t kind;		    /* caller's; bit 15 is used by mesh for "returned" */
-	uint32_t a;		    /* caller's */
+	uint16_t home;              /* set by send: shard that owns the memory */
+	uint16_t kind;              /* caller's; bit 15 is used by mesh for "returned" */
+	uint32_t a;                 /* caller's */
 };
 
 #define CANP_MESH_LANE_SLOTS 256u
@@ -39,14 +39,16 @@ void canp_mesh_return(struct canp_mesh *m, unsigned from, struct canp_msg *msg);
 unsigned canp_mesh_recv(struct canp_mesh *m, unsigned self, unsigned max,
 			void (*fn)(void *arg, unsigned from, struct canp_msg *msg, bool returned),
 			void *arg);
-/* Pushes pending FIFOs into lanes and wakes receivers that sleep. Returns messages still waiting. */
+/* Pushes pending FIFOs into lanes and wakes receivers that sleep. Returns how many messages still
+ * wait for room; the sender may sleep on them, the receiver kicks it when it has made room. */
 unsigned canp_mesh_flush(struct canp_mesh *m, unsigned self);
 
 /* Sleep protocol: announce, fence, re-check. prepare returns false when messages arrived meanwhile
  * (then do not sleep). */
 bool canp_mesh_sleep_prepare(struct canp_mesh *m, unsigned self);
 void canp_mesh_sleep_done(struct canp_mesh *m, unsigned self);
-/* Wakes a shard if it sleeps, without a message. Any thread. */
+/* Makes a shard run one more turn, without a message: wakes it if it sleeps, and is remembered by
+ * its next sleep_prepare if it does not. Any thread, async-signal-safe. */
 void canp_mesh_kick(struct canp_mesh *m, unsigned shard);
 
 #endif

@@ -13,8 +13,11 @@
 
 struct canp_shard;
 
+#define CANP_REACTOR_TIMERS_MAX 1024u
+
 /* A poller does a bounded piece of work and returns how much it did (0 = idle). It is called every
  * turn until the budget of the turn (0.5 ms) is spent; it should return within its share. */
+/* The poller must stay valid until its poll has returned, also when it deletes itself there. */
 struct canp_poller {
 	struct canp_list link; /* private */
 	const char *name;
@@ -36,9 +39,10 @@ struct canp_timer {
 	uint64_t deadline_ns;
 	void (*fn)(struct canp_timer *t);
 	void *arg;
-	uint32_t heap_idx; /* private; UINT32_MAX when not armed */
+	uint32_t heap_idx; /* private; a zeroed node is not armed */
 };
-int canp_reactor_timer_add(struct canp_shard *s, struct canp_timer *t); /* -ENOSPC above 1024 */
+/* Arms t, or moves it when it is armed. -ENOSPC above CANP_REACTOR_TIMERS_MAX. */
+int canp_reactor_timer_add(struct canp_shard *s, struct canp_timer *t);
 void canp_reactor_timer_del(struct canp_shard *s, struct canp_timer *t);
 
 #endif

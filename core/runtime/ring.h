@@ -22,15 +22,15 @@ enum canp_ring_kind { CANP_RING_AUTO, CANP_RING_URING, CANP_RING_SYNC };
 
 enum canp_ring_opcode {
 	CANP_OP_NOP,
-	CANP_OP_READ,	   /* fd, buf, len, off; res = bytes, may be short */
-	CANP_OP_WRITE,	   /* same */
+	CANP_OP_READ,      /* fd, buf, len, off; res = bytes, may be short */
+	CANP_OP_WRITE,     /* same */
 	CANP_OP_FDATASYNC, /* fd */
-	CANP_OP_FSYNC,	   /* fd (also of directories) */
+	CANP_OP_FSYNC,     /* fd (also of directories) */
 	CANP_OP_FTRUNCATE, /* fd, off = length */
-	CANP_OP_RENAME,	   /* dirfd fd, path -> path2, both relative to fd; never replaces */
-	CANP_OP_UNLINK,	   /* dirfd fd, path */
-	CANP_OP_CLOSE,	   /* fd */
-	CANP_OP_POLL,	   /* fd readable; one shot */
+	CANP_OP_RENAME,    /* dirfd fd, path -> path2, both relative to fd; never replaces */
+	CANP_OP_UNLINK,    /* dirfd fd, path */
+	CANP_OP_CLOSE,     /* fd */
+	CANP_OP_POLL,      /* fd readable; one shot */
 	CANP_OP_NR
 };
 
@@ -44,22 +44,22 @@ struct canp_ring_op {
 	uint64_t off;
 	const char *path, *path2;
 	uint32_t rw_flags; /* RWF_*: e.g. RWF_DONTCACHE */
-	int32_t res;	   /* result: >= 0 or -errno; valid in done */
+	int32_t res;       /* result: >= 0 or -errno; valid in done */
 	void (*done)(struct canp_ring_op *op);
-	void *arg; /* caller's */
+	void *arg;     /* caller's */
 	uint32_t slot; /* private to ring.c */
 };
 
 struct canp_ring_opts {
 	enum canp_ring_kind kind;
-	unsigned entries;     /* SQ size, default 256; CQ is 4x */
+	unsigned entries;      /* SQ size, default 256; CQ is 4x */
 	unsigned sync_threads; /* helper threads of ring_sync, default 2 */
 	/* Memory to register as fixed buffers; may be empty. Registration that fails for lack of
 	 * memlock falls back to plain reads and says so in caps. */
 	const struct iovec *buffers;
 	unsigned nr_buffers;
 	bool restrict_ops; /* R_DISABLED -> op allow-list -> enable, where supported */
-	int iowq_cpu;	   /* CPU for kernel workers, -1: leave */
+	int iowq_cpu;      /* CPU for kernel workers, -1: leave */
 };
 
 /* What was got and why; filled by create. */
@@ -67,14 +67,16 @@ struct canp_ring_caps {
 	enum canp_ring_kind kind; /* URING or SYNC */
 	bool single_issuer, defer_taskrun, coop_taskrun, fixed_buffers, fixed_files, restricted,
 		min_wait, msg_ring, has_ftruncate, has_dontcache;
-	unsigned features;   /* IORING_FEAT_* */
-	char reason[160];    /* why not better, "" when nothing was refused */
+	unsigned features; /* IORING_FEAT_* */
+	char reason[160];  /* why not better, "" when nothing was refused */
 };
 
 /* Creates on the thread that will use it (SINGLE_ISSUER). kind AUTO falls back to sync when the
  * kernel refuses a ring; URING fails with the errno then. */
 int canp_ring_create(const struct canp_ring_opts *opts, struct canp_ring **out);
-void canp_ring_destroy(struct canp_ring *r); /* waits for operations in flight */
+/* Waits for operations in flight and runs their callbacks; polls, and operations submitted
+ * meanwhile, end with -ECANCELED. Owner thread. NULL is allowed. */
+void canp_ring_destroy(struct canp_ring *r);
 const struct canp_ring_caps *canp_ring_caps(const struct canp_ring *r);
 
 /* Queues op; never blocks, never fails: when the ring is full it waits in a list. Owner thread. */
@@ -87,6 +89,11 @@ unsigned canp_ring_inflight(const struct canp_ring *r);
  * returns 0. Owner thread. One system call at most when there is nothing to submit and
  * timeout_ns == 0 and nothing can be complete: none. */
 int canp_ring_wait(struct canp_ring *r, uint64_t timeout_ns);
+/* The two halves of canp_ring_wait(), for a loop that does other work between them: enter submits,
+ * sleeps (not when callbacks are due) and copies completions to a list; dispatch runs the callbacks
+ * of that list and returns how many. Owner thread. */
+void canp_ring_enter(struct canp_ring *r, uint64_t timeout_ns);
+int canp_ring_dispatch(struct canp_ring *r);
 /* Ends a canp_ring_wait() sleep. Any thread, async-signal-safe. */
 void canp_ring_wake(struct canp_ring *r);
 

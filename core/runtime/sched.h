@@ -19,26 +19,38 @@ struct canp_sched_unit {
 
 #define CANP_SCHED_WINDOW_PER_SHARD 4u
 
-/* homes[i] = hash of unit i. Control plane. */
+/* homes[i] = hash of unit i, read only during the call. 1..256 shards (-EINVAL), at most 4 Mi units
+ * (-E2BIG); -ENOMEM. 6 bytes per unit are allocated. Control plane. */
 int canp_sched_create(unsigned nr_shards, uint32_t nr_units, const uint32_t *homes,
 		      struct canp_sched **out);
 void canp_sched_destroy(struct canp_sched *s);
 
-/* Claims a unit for `shard`. Returns 0 and *unit; -EAGAIN when none may start now (all in the
- * window are taken); -ENOENT when every unit was started or the schedule was stopped. Any shard
- * thread; lock-free. */
+/* Claims a unit for `shard`, which must have no other unit in production (the no-deadlock argument
+ * in sched.c rests on it; units that only wait for their owners do not count). Returns 0 and *unit;
+ * -EAGAIN when none may start now (all in the window are taken); -ENOENT when every unit was
+ * started or the schedule was stopped. Any shard thread, each for itself; lock-free. -EAGAIN may be
+ * stale by one frontier move, so who moved the frontier kicks all shards (a kick is kept until the
+ * shard has looked). */
 int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit);
 /* The unit is processed (all its page runs were sent). Returns true when the frontier moved, so
  * that waiting shards should be kicked. Any shard thread. */
 bool canp_sched_finish(struct canp_sched *s, uint32_t unit);
 uint32_t canp_sched_frontier(const struct canp_sched *s);
-/* No further unit may start (interrupt). Any thread, async-signal-safe. Units below
- * canp_sched_end() are those started; everything below the frontier will be published. */
+/* After a stop: the lowest unit that was never started, at which the frontier will come to rest.
+ * Units above it that did start will never be published: their shards must drop them (free their
+ * slots, then canp_sched_finish()), because nobody will consume their pages. The number of units
+ * while the schedule is not stopped, or a claim that began before the stop is still in flight. Any
+ * thread. */
+uint32_t canp_sched_end(const struct canp_sched *s);
+/* No further unit may start (interrupt). Any thread, async-signal-safe. Everything below
+ * canp_sched_end() was started and will be published. */
 void canp_sched_stop(struct canp_sched *s);
 bool canp_sched_stopped(const struct canp_sched *s);
 /* True when no unit is running and none will start. */
 bool canp_sched_idle(const struct canp_sched *s);
-/* A look-ahead without a claim: up to max units `shard` would probably take next, for prefetch. */
+/* A look-ahead without a claim: up to max units `shard` would probably take next, for prefetch: its
+ * own units in order, a little beyond the window too; when it has none, one guess at the foreign
+ * unit. Any thread. */
 unsigned canp_sched_peek(const struct canp_sched *s, unsigned shard, uint32_t *units, unsigned max);
 
 struct canp_sched_stats {

@@ -43,7 +43,7 @@ enum canp_colstore {
 	CANP_STORE_BYTES,
 };
 
-struct canp_valdesc { /* one entry of a value table */
+struct canp_valdesc { /* one entry of a value table; tables ascend by raw, each raw once */
 	int64_t raw;
 	const char *text;
 };
@@ -65,7 +65,7 @@ struct canp_col {
 	/* raw bits */
 	uint8_t raw_bits; /* 1..64 */
 	bool is_signed;
-	uint8_t is_float; /* 0, 32 or 64 */
+	uint8_t is_float; /* 0, 16, 32 or 64; 16 (binary16) is stored as an index, type F64 */
 	bool big_endian;
 	uint16_t start_bit; /* as written in the DBC */
 	/* extraction, normalised: raw = (window[win] >> shift) & mask(raw_bits); when `wide` the
@@ -167,8 +167,14 @@ static inline unsigned canp_plan_nr_slots(const struct canp_plan *plan)
 	return CANP_SLOT_FIRST_TABLE + plan->nr_tables;
 }
 
+/* Messages of more bytes than a frame has: laid out, so that they can be listed and reassembled
+ * payloads decoded, but without a slot (cls CANP_REC_NONE). NULL when i is past the last one. */
+const struct canp_table *canp_plan_transport(const struct canp_plan *plan, unsigned i);
+
 /* Id map of one bus; NULL when --bus excludes it. name may be NULL. Control plane or format open;
- * thread-safe (read-only). A full name match (-d vcan0=F) beats a number match, which beats F. */
+ * thread-safe (read-only). A full name match (-d vcan0=F) beats a number match, which beats F. Names
+ * compare without case. A number (-d 1=F) matches buses of that number; a name with a number
+ * (-d can1=F) does so only for buses whose own name does not end in it (vcan1 is not can1). */
 const struct canp_idmap *canp_plan_map(const struct canp_plan *plan, const char *name,
 				       unsigned number);
 

@@ -76,8 +76,8 @@ struct canp_format {
 	/* How sure the format is about a file that starts with head (may be the inflated start of a
 	 * gzip'd file): 0 no, 100 certain. Pure. */
 	int (*probe)(const uint8_t *head, size_t len);
-	/* scratch: scratch_bytes, 64-byte aligned, zeroed by the caller. file_bytes may be 0 when
-	 * unknown. */
+	/* scratch: scratch_bytes, 64-byte aligned, any content: open initialises what it uses.
+	 * file_bytes may be 0 when unknown. */
 	void (*open)(void *scratch, const struct canp_format_host *host, uint64_t file_bytes);
 	/* base: offset in the (inflated, when wrapped) file of win[0]; for faults. */
 	enum canp_walk (*walk)(void *scratch, const uint8_t *win, size_t len, uint64_t base, bool eof,
@@ -95,12 +95,20 @@ size_t canp_format_probe_scratch(void);
 const struct canp_format *canp_format_probe(const uint8_t *head, size_t len, void *scratch,
 					    bool *gz);
 
+/* Format of a name as in --format: "canp", "blf", "candump", each also as "gz+<name>". NULL when there
+ * is none. Any thread. */
+const struct canp_format *canp_format_find(const char *name, bool *gz);
+
 /* A file being walked: format, or gz wrapper around it, behind one call. */
 struct canp_walker;
 /* Largest region any format needs, wrapper included. */
 size_t canp_walker_bytes(void);
+/* mem: canp_walker_bytes(), 64-byte aligned, any content; host must outlive the walker. The walking
+ * thread only, like all calls below. */
 struct canp_walker *canp_walker_open(void *mem, const struct canp_format *fmt, bool gz,
 				     const struct canp_format_host *host, uint64_t file_bytes);
+/* Same contract as canp_format.walk. Call until it returns MORE with eof, or STOP; the caller offers
+ * the rest of the window (longer, unless PAUSED) next time. */
 enum canp_walk canp_walker_walk(struct canp_walker *w, const uint8_t *win, size_t len,
 				uint64_t base, bool eof, size_t *consumed);
 void canp_walker_close(struct canp_walker *w, struct canp_format_stats *stats);

@@ -1,4 +1,5 @@
-/* Default configuration, used when python3-kconfiglib is not installed. */
+/* Generated from the configuration; do not edit. */
 #define CONFIG_CANP_SIMD_AVX2 1
 #define CONFIG_CANP_SIMD_AVX512 1
 #define CONFIG_CANP_SINK_CSV 1
+#define CONFIG_CANP_MAX_CORES 256

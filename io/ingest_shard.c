@@ -1,0 +1,384 @@
+/*
+ * ingest_shard.c - a shard's share of the job: memory, pollers, messages.
+ *
+ * Two pollers run on every reactor: the unit poller (ingest_walk.c) turns input into page runs, the
+ * writer poller (io/sink/writer.c) puts the page runs of this shard's tables into files. Messages
+ * between them cross the mesh even when both sit on one shard, so that one core and many take the
+ * same path.
+ *
+ * Why nothing can get stuck: the frontier unit may use the reserve, which holds the open runs of
+ * all tables; owners take the frontier's runs at once and send the slots home; a unit counts as
+ * finished only when every owner has taken it, so at most `window` units are ever under way.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/base/assert.h"
+#include "core/base/clock.h"
+#include "core/base/hash.h"
+#include "core/base/units.h"
+#include "io/ingest_shard.h"
+
+#define INGEST_TURN_NS             (400 * CANP_NS_PER_US)
+#define INGEST_SPACE_RETRY_NS      (1000 * CANP_NS_PER_MS)
+#define INGEST_STAGING_BLOCK_BYTES (1u << 20)
+
+/* ---- messages
+ * ----------------------------------------------------------------------------------*/
+
+static void shard_ticket_home(struct canp_ingest_shard *is, struct canp_msg *msg)
+{
+	struct canp_job *job = is->job;
+
+	for (uint32_t i = 0; i < is->nr_tickets; i++) {
+		struct canp_ticket *t = &is->tickets[i];
+
+		if (msg < t->msgs || msg >= t->msgs + is->nr_shards)
+			continue;
+		CANP_ASSERT(t->left);
+		if (--t->left == 0 && canp_sched_finish(job->sched, t->unit))
+			for (unsigned s = 0; s < is->nr_shards; s++)
+				canp_mesh_kick(is->sh->mesh, s);
+		return;
+	}
+	CANP_ASSERT(!"a unit message of this shard");
+}
+
+static void shard_on_msg(void *arg, unsigned from, struct canp_msg *msg, bool returned)
+{
+	struct canp_ingest_shard *is = arg;
+	unsigned kind = msg->kind & 0x7fffu;
+
+	(void)from;
+	if (returned) {
+		if (kind == CANP_MSG_RUN) {
+			canp_run_free(canp_container_of(msg, struct canp_run, msg), &is->pages);
+			is->runs_out--;
+		} else if (kind == CANP_MSG_UNIT_DONE) {
+			shard_ticket_home(is, msg);
+		}
+		return;
+	}
+	if (kind == CANP_MSG_RUN)
+		canp_writer_run(is->writer, canp_container_of(msg, struct canp_run, msg));
+	else if (kind == CANP_MSG_UNIT_DONE)
+		canp_writer_unit_done(is->writer, msg->a, msg);
+	else
+		canp_writer_end(is->writer);
+}
+
+/* ---- pollers
+ * -----------------------------------------------------------------------------------*/
+
+/* The first error stops the job: no new unit starts, owners give up, published parts stay. */
+static void shard_fail(struct canp_ingest_shard *is, int err, const char *what)
+{
+	if (!is->error) {
+		is->error = err;
+		snprintf(is->error_what, sizeof(is->error_what), "%s", what);
+	}
+	canp_job_fail(is->job, err, what);
+}
+
+static unsigned shard_unit_poll(void *arg, uint64_t now_ns)
+{
+	struct canp_ingest_shard *is = arg;
+	unsigned work = 0, n;
+
+	is->deadline_ns = now_ns + (uint64_t)INGEST_TURN_NS;
+	if (canp_runtime_interrupted(is->sh->rt) && !canp_sched_stopped(is->job->sched))
+		canp_sched_stop(is->job->sched);
+	if (canp_job_failed(is->job) && is->state != CANP_ING_OVER && is->state != CANP_ING_IDLE) {
+		canp_ingest_abandon(is);
+		return 1;
+	}
+	do {
+		n = canp_ingest_step(is);
+		work += n;
+	} while (n && canp_clock_ns() < is->deadline_ns);
+	if (is->error)
+		shard_fail(is, is->error, is->error_what);
+	return work;
+}
+
+static void shard_space_timer(struct canp_timer *t)
+{
+	struct canp_ingest_shard *is = t->arg;
+
+	is->space_timer_armed = false;
+	canp_writer_retry_space(is->writer);
+}
+
+static void shard_arm_space_timer(struct canp_ingest_shard *is, uint64_t now_ns)
+{
+	if (is->space_timer_armed || !is->job->opts.wait_on_enospc)
+		return;
+	is->space_timer =
+		(struct canp_timer){.deadline_ns = now_ns + (uint64_t)INGEST_SPACE_RETRY_NS,
+				    .fn = shard_space_timer,
+				    .arg = is};
+	is->space_timer_armed = canp_reactor_timer_add(is->sh, &is->space_timer) == 0;
+}
+
+static unsigned shard_writer_poll(void *arg, uint64_t now_ns)
+{
+	struct canp_ingest_shard *is = arg;
+	const char *what;
+	unsigned work;
+	int err;
+
+	if (is->writer_over)
+		return 0;
+	if (canp_job_failed(is->job))
+		canp_writer_abort(is->writer);
+	work = canp_writer_poll(is->writer);
+	err = canp_writer_error(is->writer, &what);
+	if (err && !canp_job_failed(is->job))
+		shard_fail(is, err, what);
+	if (!work && canp_ring_inflight(is->sh->ring))
+		shard_arm_space_timer(is, now_ns);
+	if (canp_writer_finished(is->writer)) {
+		is->writer_over = true;
+		canp_job_shard_over(is->job, is->sh->rt);
+		work++;
+	}
+	return work;
+}
+
+/* ---- set-up
+ * ------------------------------------------------------------------------------------*/
+
+static void *shard_carve(struct canp_ingest_shard *is, const char *name, size_t bytes, size_t align)
+{
+	return canp_arena_carve(is->sh->arena, name, bytes, align);
+}
+
+/* The reader's slices and the staging blocks share the region that the runtime carved first and
+ * registered with the ring. */
+static int shard_setup_io(struct canp_ingest_shard *is)
+{
+	const struct canp_job_mem *m = is->job->mem;
+	uint8_t *region = canp_arena_base(is->sh->arena);
+	struct canp_reader_opts ro;
+
+	canp_reader_opts_init(&ro);
+	ro.depth = is->job->opts.depth;
+	ro.slice_bytes = is->job->opts.slice_bytes;
+	CANP_ASSERT(m->reader_bytes + m->staging_bytes <= m->ring_bytes);
+	is->reader = canp_reader_init(region, is->sh->ring, &ro);
+	canp_pool_init(&is->staging, region + m->reader_bytes, INGEST_STAGING_BLOCK_BYTES,
+		       (uint32_t)(m->staging_bytes / INGEST_STAGING_BLOCK_BYTES), 0);
+	return is->reader ? 0 : -EINVAL;
+}
+
+static int shard_setup_builders(struct canp_ingest_shard *is)
+{
+	const struct canp_plan *plan = is->job->plan;
+	const struct canp_job_mem *m = is->job->mem;
+	uint64_t crude = 0;
+
+	is->nr_slots = canp_plan_nr_slots(plan);
+	is->builders = shard_carve(is, "builders", is->nr_slots * sizeof(*is->builders), 64);
+	is->slot_owner = shard_carve(is, "owners", is->nr_slots * sizeof(*is->slot_owner), 64);
+	is->scratch = shard_carve(is, "scratch", sizeof(*is->scratch), 64);
+	if (!is->builders || !is->slot_owner || !is->scratch)
+		return -ENOMEM;
+	for (uint32_t s = 0; s < is->nr_slots; s++) {
+		const struct canp_table *t = canp_plan_table(plan, s);
+		int rc;
+
+		if (!t || t->cls == CANP_REC_NONE)
+			continue;
+		rc = canp_runb_init(&is->builders[s], &(struct canp_runb_opts){
+							      .table = t,
+							      .pool = &is->pages,
+							      .scratch = is->scratch,
+							      .slot = s,
+							      .run_rows = m->run_rows,
+							      .ts_ns = plan->opts.ts_ns_column,
+						      });
+		if (rc)
+			return rc;
+		is->slot_owner[s] = (uint16_t)canp_partition_shard(canp_partition_writer(t->name),
+								   is->nr_shards);
+		crude += canp_runb_need(t, plan->opts.ts_ns_column);
+	}
+	is->crude_need = (uint32_t)canp_min(crude * 2, (uint64_t)UINT32_MAX);
+	return 0;
+}
+
+static int shard_setup_writer(struct canp_ingest_shard *is)
+{
+	struct canp_job *job = is->job;
+	struct canp_writer_opts wo = {
+		.shard = is->sh->index,
+		.nr_shards = is->nr_shards,
+		.window = CANP_SCHED_WINDOW_PER_SHARD * is->nr_shards,
+		.nr_units = job->units.nr,
+		.plan = job->plan,
+		.schemas = canp_job_schemas(job),
+		.mesh = is->sh->mesh,
+		.set =
+			{
+				.kind = job->opts.sink,
+				.ring = is->sh->ring,
+				.staging = &is->staging,
+				.pages = &is->owner_pages,
+				.scratch = is->scratch,
+				.devices = job->devices,
+				.out_fd = job->out_fd,
+				.policy = canp_job_write_policy(job),
+				.rowgroup_rows = job->mem->rowgroup_rows,
+				.run_rows = job->mem->run_rows,
+				.ts_ns = job->plan->opts.ts_ns_column,
+				.device_column = job->plan->opts.device_column,
+				.enum_labels = job->plan->opts.enum_labels,
+				.wait_on_space = job->opts.wait_on_enospc,
+			},
+	};
+	uint64_t slots = canp_writer_page_slots(&wo);
+	void *mem;
+
+	/* The owner's pages are an upper bound that most jobs never reach: reserved here, touched
+	 * only as rows come in. */
+	is->owner_map_bytes = (size_t)slots * CANP_PAGE_SLOT_BYTES;
+	is->owner_map = mmap(NULL, is->owner_map_bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (is->owner_map == MAP_FAILED) {
+		is->owner_map = NULL;
+		return -ENOMEM;
+	}
+	madvise(is->owner_map, is->owner_map_bytes, MADV_DONTFORK);
+	canp_pool_init(&is->owner_pages, is->owner_map, CANP_PAGE_SLOT_BYTES, (uint32_t)slots, 0);
+	mem = shard_carve(is, "pqshared", canp_pqshared_bytes(), 64);
+	if (!mem)
+		return -ENOMEM;
+	wo.set.shared = canp_pqshared_init(mem);
+	mem = canp_job_shard_mem(job, is->sh->index, canp_writer_bytes(&wo));
+	if (!mem)
+		return -ENOMEM;
+	is->writer = canp_writer_init(mem, &wo);
+	return 0;
+}
+
+static int shard_setup_messages(struct canp_ingest_shard *is)
+{
+	struct canp_msg *msgs;
+
+	is->nr_tickets = CANP_SCHED_WINDOW_PER_SHARD * is->nr_shards;
+	is->tickets = canp_job_shard_mem(is->job, is->sh->index,
+					 is->nr_tickets * sizeof(*is->tickets) +
+						 (is->nr_tickets + 1) * is->nr_shards *
+							 sizeof(struct canp_msg));
+	if (!is->tickets)
+		return -ENOMEM;
+	msgs = (struct canp_msg *)(is->tickets + is->nr_tickets);
+	for (uint32_t i = 0; i < is->nr_tickets; i++)
+		is->tickets[i].msgs = msgs + (size_t)i * is->nr_shards;
+	is->end_msgs = msgs + (size_t)is->nr_tickets * is->nr_shards;
+	return 0;
+}
+
+static int shard_setup_pages(struct canp_ingest_shard *is)
+{
+	const struct canp_job_mem *m = is->job->mem;
+	uint32_t slots = (uint32_t)(canp_arena_left(is->sh->arena) / CANP_PAGE_SLOT_BYTES);
+	void *mem;
+
+	/* A shrunk arena has fewer slots than planned; below the minimum the arena refused. */
+	slots = canp_min(slots > 1 ? slots - 1 : 0, m->page_slots);
+	if (slots < 2 * m->reserve_slots)
+		return -ENOMEM;
+	mem = shard_carve(is, "pages", (size_t)slots * CANP_PAGE_SLOT_BYTES, 4096);
+	if (!mem)
+		return -ENOMEM;
+	canp_pool_init(&is->pages, mem, CANP_PAGE_SLOT_BYTES, slots, m->reserve_slots);
+	return 0;
+}
+
+static int shard_setup_walk(struct canp_ingest_shard *is)
+{
+	const struct canp_job_mem *m = is->job->mem;
+	void *group;
+
+	is->walker_mem = shard_carve(is, "walker", m->walker_bytes, 64);
+	is->probe_mem = shard_carve(is, "probe", m->probe_bytes, 64);
+	group = shard_carve(is, "group", m->group_bytes, 64);
+	if (!is->walker_mem || !is->probe_mem || !group)
+		return -ENOMEM;
+	is->group = canp_group_init(group, &(struct canp_group_opts){
+						   .plan = is->job->plan,
+						   .chunk = canp_ingest_chunk,
+						   .arg = is,
+						   .from_ns = is->job->opts.from_ns,
+						   .to_ns = is->job->opts.to_ns,
+					   });
+	canp_ingest_host_init(is);
+	return 0;
+}
+
+int canp_ingest_setup(void *arg, struct canp_shard *s)
+{
+	struct canp_job *job = arg;
+	struct canp_ingest_shard *is = canp_job_shard(job, s->index);
+	int rc;
+
+	is->job = job;
+	is->sh = s;
+	is->nr_shards = canp_runtime_nr_shards(s->rt);
+	is->rng = canp_hash_mix((uint64_t)job->opts.delay_seed * 1000003u + s->index);
+	s->user = is;
+	s->on_msg = shard_on_msg;
+	s->on_msg_arg = is;
+	rc = shard_setup_io(is);
+	rc = rc ? rc : shard_setup_walk(is);
+	rc = rc ? rc : shard_setup_builders(is);
+	rc = rc ? rc : shard_setup_messages(is);
+	rc = rc ? rc : shard_setup_writer(is);
+	rc = rc ? rc : shard_setup_pages(is);
+	if (rc)
+		return rc;
+	is->writer_poller =
+		(struct canp_poller){.name = "writer", .poll = shard_writer_poll, .arg = is};
+	is->unit_poller = (struct canp_poller){.name = "unit", .poll = shard_unit_poll, .arg = is};
+	/* The writer first: it frees slots that the unit may be waiting for. */
+	canp_reactor_add(s, &is->writer_poller);
+	canp_reactor_add(s, &is->unit_poller);
+	return 0;
+}
+
+void canp_ingest_abandon(struct canp_ingest_shard *is)
+{
+	if (is->state == CANP_ING_DELAY)
+		canp_reactor_timer_del(is->sh, &is->delay);
+	if (is->walker)
+		canp_walker_close(is->walker, &is->job->results[is->file].stats);
+	is->walker = NULL;
+	if (is->stream)
+		canp_reader_close(is->stream);
+	is->stream = NULL;
+	for (uint32_t s = 0; s < is->nr_slots; s++)
+		if (is->builders[s].o.table)
+			canp_runb_reset(&is->builders[s]);
+	is->state = CANP_ING_IDLE;
+}
+
+void canp_ingest_teardown(void *arg, struct canp_shard *s)
+{
+	struct canp_ingest_shard *is = canp_job_shard(arg, s->index);
+
+	if (is->reader) {
+		/* Reads of streams given up may still be on their way into our slices. */
+		while (canp_reader_inflight(is->reader))
+			canp_ring_wait(s->ring, (uint64_t)CANP_NS_PER_MS);
+		canp_reader_fini(is->reader);
+	}
+	if (is->group)
+		canp_job_collect_unknown(is->job, is->group);
+	if (is->group)
+		canp_group_fini(is->group);
+	if (is->owner_map)
+		munmap(is->owner_map, is->owner_map_bytes);
+}

@@ -1,0 +1,138 @@
+/*
+ * ingest_shard.h - what one shard holds for the job; private to ingest*.c.
+ */
+#ifndef CANP_IO_INGEST_SHARD_H
+#define CANP_IO_INGEST_SHARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/ingest.h"
+#include "io/sink/columns.h"
+#include "io/sink/writer.h"
+#include "io/source/reader.h"
+
+/* Frames a walker may deliver between two should_pause() questions: a verified member inflates to
+ * at most 128 KiB, which is 5,461 frames of 24 bytes; text is cut into smaller steps. */
+#define CANP_INGEST_BURST_FRAMES 8192u
+
+/* Memory plan: a pure function of plan and options, printed by --dry-run. All sizes in bytes. */
+struct canp_job_mem {
+	uint32_t run_rows; /* rows of a full page run */
+	uint32_t rowgroup_rows;
+	uint32_t reserve_slots; /* page slots only the frontier unit may use */
+	uint32_t page_slots;    /* of each shard, reserve included */
+	size_t ring_bytes;      /* reader slices and staging blocks, registered with the ring */
+	size_t reader_bytes, staging_bytes;
+	size_t walker_bytes, probe_bytes, group_bytes, builders_bytes;
+	uint64_t arena_bytes;  /* all of the above and the page slots */
+	uint64_t arena_min;    /* the least that works */
+	uint64_t writer_bytes; /* upper bound of all owners together */
+	bool raised;           /* mem_per_core was too small for this plan */
+};
+
+/* Computes the memory plan. 0, or -ENOMEM with a line in err when writer_mem is too small. */
+int canp_ingest_plan_memory(const struct canp_job *job, struct canp_job_mem *m,
+			    struct canp_strbuf *err);
+
+enum canp_ingest_msg { CANP_MSG_RUN = 1, CANP_MSG_UNIT_DONE = 2, CANP_MSG_END = 3 };
+
+/* A finished unit whose "done" messages have not all come home yet. */
+struct canp_ticket {
+	uint32_t unit;
+	uint32_t left;         /* messages out; 0: ticket free */
+	struct canp_msg *msgs; /* [nr_shards] */
+};
+
+enum canp_ingest_state {
+	CANP_ING_IDLE,  /* wants a unit */
+	CANP_ING_DELAY, /* test hook: waits before the unit starts */
+	CANP_ING_OPEN,  /* opens the next file of the unit */
+	CANP_ING_PROBE, /* waits for the first bytes */
+	CANP_ING_WALK,
+	CANP_ING_FLUSH, /* end of the unit: chunks and runs go out */
+	CANP_ING_OVER,  /* no unit will come */
+};
+
+struct canp_ingest_shard {
+	struct canp_job *job;
+	struct canp_shard *sh;
+	unsigned nr_shards;
+	/* memory */
+	struct canp_pool pages, staging, owner_pages;
+	struct canp_reader *reader;
+	void *walker_mem, *probe_mem;
+	struct canp_group *group;
+	struct canp_runb *builders; /* [nr_slots]; unused ones have no table */
+	struct canp_runscratch *scratch;
+	uint16_t *slot_owner; /* [nr_slots] shard that owns the slot's table */
+	uint32_t nr_slots;
+	uint32_t crude_need; /* page slots that always suffice for a burst */
+	void *owner_map;
+	size_t owner_map_bytes;
+	/* the write stage */
+	struct canp_writer *writer;
+	struct canp_ticket *tickets;
+	uint32_t nr_tickets;
+	uint32_t runs_out;         /* sent and not yet home */
+	struct canp_msg *end_msgs; /* [nr_shards] */
+	bool writer_over;
+	/* the unit under way */
+	enum canp_ingest_state state;
+	uint32_t unit;
+	uint32_t file; /* src of the file under way */
+	uint32_t file_end;
+	bool privileged;
+	struct canp_stream *stream;
+	struct canp_walker *walker;
+	struct canp_format_host host;
+	uint64_t deadline_ns; /* of this poll */
+	bool starved;         /* paused for page slots */
+	/* look-ahead: a stream opened before its turn */
+	struct canp_stream *ahead;
+	uint32_t ahead_src;
+	int ahead_err;
+	/* test hook */
+	struct canp_timer delay;
+	uint64_t rng;
+	/* pollers */
+	struct canp_poller unit_poller, writer_poller;
+	struct canp_timer space_timer;
+	bool space_timer_armed;
+	int error;
+	char error_what[160];
+};
+
+/* Runtime callbacks (arg = the job). */
+int canp_ingest_setup(void *arg, struct canp_shard *s);
+void canp_ingest_teardown(void *arg, struct canp_shard *s);
+
+/* Gives up the unit under way (the job failed): streams closed, rows dropped. */
+void canp_ingest_abandon(struct canp_ingest_shard *is);
+
+/* What ingest.c keeps for the shards. Any shard thread unless said otherwise. */
+struct canp_ingest_shard *canp_job_shard(struct canp_job *job, unsigned index);
+struct canp_pqschema *const *canp_job_schemas(const struct canp_job *job);
+enum canp_io_policy canp_job_write_policy(const struct canp_job *job);
+/* Zeroed memory that lives as long as the job; during set-up only. NULL: none left. */
+void *canp_job_shard_mem(struct canp_job *job, unsigned shard, size_t bytes);
+/* The first call wins: no further unit starts and the job ends with this error. */
+void canp_job_fail(struct canp_job *job, int err, const char *what);
+bool canp_job_failed(const struct canp_job *job);
+/* A shard's owner side is done; the last one stops the runtime. */
+void canp_job_shard_over(struct canp_job *job, struct canp_runtime *rt);
+/* Adds the ids no DBC names to the job's list; takes a lock, at teardown only. */
+void canp_job_collect_unknown(struct canp_job *job, const struct canp_group *group);
+
+/* ingest_walk.c: one step of the unit under way; returns work done. */
+unsigned canp_ingest_step(struct canp_ingest_shard *is);
+/* Room for the chunks a burst can fill, by what the unit may use. */
+bool canp_ingest_has_room(struct canp_ingest_shard *is, uint32_t frames);
+void canp_ingest_send_run(struct canp_ingest_shard *is, unsigned slot);
+/* Fills is->host with the callbacks a walker gets. */
+void canp_ingest_host_init(struct canp_ingest_shard *is);
+/* The group's chunk callback (arg = shard state). */
+void canp_ingest_chunk(void *arg, unsigned slot, const struct canp_table *table,
+		       const struct canp_chunk *chunk);
+
+#endif

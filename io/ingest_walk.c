@@ -1,0 +1,483 @@
+/*
+ * ingest_walk.c - one unit on one shard: a state machine that a poller steps.
+ *
+ * One file's journey, by function:
+ *
+ *   canp_dirscan_create     the listing                               (io/source/dirscan.c)
+ *   canp_units_build        the listing cut into units                (io/unit.c)
+ *   canp_sched_claim        this shard takes a unit                   (core/runtime/sched.c)
+ *   canp_reader_open        slices are requested, O_DIRECT            (io/source/reader.c)
+ *   canp_format_probe       which format is it, gzip'd or not         (io/format/formats.c)
+ *   canp_walker_walk        members found, inflated, checked          (io/format/walker.c, fmt_*.c)
+ *   canp_group_push24/push  frames into a 256-row chunk per message   (io/can/group.c,
+ * simd/frames_*.c) canp_ingest_chunk       a full chunk                              (this file)
+ *   canp_runb_append        raw bits extracted and packed             (io/sink/columns.c)
+ *   canp_ingest_send_run    a page run crosses to its owner           (this file,
+ * core/runtime/mesh.c) canp_writer_poll        runs in unit order (io/sink/writer.c)
+ *   canp_pqw_place/step     pages into row groups, footer             (io/sink/sink_parquet.c)
+ *   canp_out_finish         fdatasync, rename, fsync of the folder    (io/sink/outfile.c)
+ *
+ * Nothing here waits: a state that lacks something (bytes, page slots, a unit) returns 0 and is
+ * stepped again after the ring or the mesh brought what it waits for.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/base/assert.h"
+#include "core/base/clock.h"
+#include "core/base/units.h"
+#include "io/ingest_shard.h"
+
+#define INGEST_PROBE_BYTES (64u << 10)
+
+/* ---- page slots
+ * --------------------------------------------------------------------------------*/
+
+bool canp_ingest_has_room(struct canp_ingest_shard *is, uint32_t frames)
+{
+	uint32_t avail = canp_pool_avail(&is->pages, is->privileged);
+	uint32_t count[CANP_CHUNK_ROWS + 1] = {0}, need[CANP_CHUNK_ROWS + 1] = {0};
+	const struct canp_slot *slots;
+	uint32_t worst = 0, sum = 0;
+
+	if (avail >= is->crude_need)
+		return true;
+	/* Under pressure: which chunks can `frames` frames fill at most, and what would they take?
+	 * Cheapest to fill first, which is the worst case. */
+	slots = canp_group_slots(is->group);
+	for (uint32_t s = 0; s < is->nr_slots; s++) {
+		uint32_t missing, n;
+
+		if (!is->builders[s].o.table)
+			continue;
+		missing = CANP_CHUNK_ROWS - canp_min((uint32_t)slots[s].n, CANP_CHUNK_ROWS - 1);
+		n = canp_runb_need_now(&is->builders[s]);
+		count[missing]++;
+		need[missing] += n;
+		worst = canp_max(worst,
+				 canp_runb_need(is->builders[s].o.table, is->builders[s].o.ts_ns));
+	}
+	for (uint32_t d = 1; d <= CANP_CHUNK_ROWS && frames >= d; d++) {
+		uint32_t k = canp_min(count[d], frames / d);
+
+		if (!k)
+			continue;
+		sum += (uint32_t)((uint64_t)need[d] * k / count[d]) + worst;
+		frames -= k * d;
+	}
+	/* Chunks that fill a second time. */
+	sum += (frames / CANP_CHUNK_ROWS + 1) * worst;
+	return avail >= sum;
+}
+
+/* The frontier unit may go into the reserve. */
+static void ingest_update_privilege(struct canp_ingest_shard *is)
+{
+	bool p = canp_sched_frontier(is->job->sched) == is->unit;
+
+	if (p == is->privileged)
+		return;
+	is->privileged = p;
+	for (uint32_t s = 0; s < is->nr_slots; s++)
+		is->builders[s].privileged = p;
+}
+
+void canp_ingest_send_run(struct canp_ingest_shard *is, unsigned slot)
+{
+	struct canp_run *run;
+
+	canp_runb_finish(&is->builders[slot], is->unit, &run);
+	if (!run)
+		return;
+	run->msg.kind = CANP_MSG_RUN;
+	is->runs_out++;
+	canp_mesh_send(is->sh->mesh, is->sh->index, is->slot_owner[slot], &run->msg);
+}
+
+void canp_ingest_chunk(void *arg, unsigned slot, const struct canp_table *table,
+		       const struct canp_chunk *chunk)
+{
+	struct canp_ingest_shard *is = arg;
+
+	(void)table;
+	if (canp_runb_append(&is->builders[slot], chunk))
+		canp_ingest_send_run(is, slot);
+}
+
+/* ---- what the walker tells us
+ * ------------------------------------------------------------------*/
+
+static void ingest_fault(void *arg, const struct canp_fault *f)
+{
+	struct canp_ingest_shard *is = arg;
+	struct canp_job *job = is->job;
+	struct canp_file_result *r = &job->results[is->file];
+
+	r->nr_faults++;
+	r->fault_bytes += f->bytes;
+	if (r->kept_faults < job->faults_per_file)
+		job->faults[(size_t)is->file * job->faults_per_file + r->kept_faults++] = *f;
+}
+
+static uint32_t ingest_device(void *arg, const char *name, size_t len)
+{
+	struct canp_ingest_shard *is = arg;
+	uint32_t d = canp_devices_add(is->job->devices, name, len);
+
+	if (!is->job->results[is->file].device)
+		is->job->results[is->file].device = d;
+	return d;
+}
+
+static bool ingest_should_pause(void *arg)
+{
+	struct canp_ingest_shard *is = arg;
+
+	if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES)) {
+		is->starved = true;
+		return true;
+	}
+	return canp_clock_ns() >= is->deadline_ns;
+}
+
+/* ---- files
+ * -------------------------------------------------------------------------------------*/
+
+static void ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code code, int err,
+			     const char *what)
+{
+	struct canp_file_result *r = &is->job->results[is->file];
+	const struct canp_input *in = canp_job_input(is->job, is->file);
+	struct canp_fault f;
+
+	r->err = err;
+	r->status = err || in->named ? CANP_FILE_FAILED : CANP_FILE_SKIPPED;
+	/* Other files beside the logs are no damage: canp_files lists them as skipped. */
+	if (r->status == CANP_FILE_SKIPPED)
+		return;
+	canp_fault_set(&f, code, 0, in->err ? 0 : in->size, "%s%s%s", what, err ? ": " : "",
+		       err ? canp_strerror(err) : "");
+	ingest_fault(is, &f);
+}
+
+/* Opens the file after the current one early, so that its first slices are on their way. */
+static void ingest_look_ahead(struct canp_ingest_shard *is)
+{
+	const struct canp_input *in;
+	uint32_t src = is->file + 1, unit;
+
+	if (is->ahead || is->ahead_err)
+		return;
+	if (src >= is->file_end) {
+		if (canp_sched_peek(is->job->sched, is->sh->index, &unit, 1) == 0)
+			return;
+		src = is->job->units.units[unit].first_file;
+	}
+	in = canp_job_input(is->job, src);
+	if (in->err || !in->size)
+		return;
+	is->ahead_src = src;
+	is->ahead_err = canp_reader_open(is->reader, in->path, in->size, is->job->opts.read_policy,
+					 &is->ahead);
+	if (is->ahead_err == -EAGAIN)
+		is->ahead_err = 0;
+}
+
+static void ingest_drop_ahead(struct canp_ingest_shard *is)
+{
+	if (is->ahead)
+		canp_reader_close(is->ahead);
+	is->ahead = NULL;
+	is->ahead_err = 0;
+}
+
+static int ingest_open_stream(struct canp_ingest_shard *is, const struct canp_input *in)
+{
+	int rc;
+
+	if ((is->ahead || is->ahead_err) && is->ahead_src == is->file) {
+		rc = is->ahead_err;
+		is->stream = is->ahead;
+		is->ahead = NULL;
+		is->ahead_err = 0;
+		return rc;
+	}
+	ingest_drop_ahead(is);
+	return canp_reader_open(is->reader, in->path, in->size, is->job->opts.read_policy,
+				&is->stream);
+}
+
+static unsigned ingest_open(struct canp_ingest_shard *is)
+{
+	const struct canp_input *in;
+	int rc;
+
+	if (is->file == is->file_end) {
+		is->state = CANP_ING_FLUSH;
+		return 1;
+	}
+	in = canp_job_input(is->job, is->file);
+	if (in->err) {
+		ingest_fail_file(is, CANP_FAULT_IO, in->err, "cannot open");
+		is->file++;
+		return 1;
+	}
+	if (!in->size) {
+		ingest_fail_file(is, CANP_FAULT_EMPTY, 0, "no bytes");
+		is->file++;
+		return 1;
+	}
+	rc = ingest_open_stream(is, in);
+	if (rc == -EAGAIN)
+		return 0;
+	if (rc < 0) {
+		ingest_fail_file(is, CANP_FAULT_IO, rc, "cannot open");
+		is->file++;
+		return 1;
+	}
+	is->state = CANP_ING_PROBE;
+	return 1;
+}
+
+static void ingest_close_file(struct canp_ingest_shard *is)
+{
+	struct canp_file_result *r = &is->job->results[is->file];
+	const struct canp_fault *rf = canp_reader_fault(is->stream);
+
+	if (rf)
+		ingest_fault(is, rf);
+	if (is->walker) {
+		canp_walker_close(is->walker, &r->stats);
+		is->walker = NULL;
+		r->counts = *canp_group_counts(is->group);
+		r->status =
+			r->nr_faults || r->stats.unverified_tail ? CANP_FILE_DAMAGED : CANP_FILE_OK;
+	}
+	r->bytes_read = canp_stream_size(is->stream);
+	canp_reader_close(is->stream);
+	is->stream = NULL;
+	is->file++;
+	is->state = CANP_ING_OPEN;
+}
+
+static unsigned ingest_probe(struct canp_ingest_shard *is)
+{
+	struct canp_job *job = is->job;
+	struct canp_file_result *r = &job->results[is->file];
+	const uint8_t *win;
+	uint64_t base;
+	size_t len;
+	bool eof;
+
+	if (canp_reader_peek(is->stream, &win, &len, &base, &eof) == -EAGAIN)
+		return 0;
+	if (len < INGEST_PROBE_BYTES && !eof) {
+		canp_reader_consume(is->stream, 0, true);
+		return 1;
+	}
+	r->format = canp_format_probe(win, len, is->probe_mem, &r->gz);
+	if (!r->format) {
+		ingest_fail_file(is, CANP_FAULT_NOT_A_LOG, 0, "no format recognises it");
+		ingest_close_file(is);
+		return 1;
+	}
+	canp_group_file_begin(is->group, is->file);
+	if (r->device)
+		canp_group_device(is->group, r->device);
+	is->walker = canp_walker_open(is->walker_mem, r->format, r->gz, &is->host,
+				      canp_stream_size(is->stream));
+	is->state = CANP_ING_WALK;
+	return 1;
+}
+
+/* The walker left more than the reader can carry over: it does not keep its contract for this
+ * input, so the file ends here. */
+static void ingest_straddle_fault(struct canp_ingest_shard *is, uint64_t offset)
+{
+	struct canp_fault f;
+
+	canp_fault_set(&f, CANP_FAULT_LIMIT, offset, 0, "record larger than %u bytes",
+		       CANP_FORMAT_STRADDLE);
+	ingest_fault(is, &f);
+	ingest_close_file(is);
+}
+
+/* No slot can come back and the frontier unit still has no room: the plan promised enough, so only
+ * the job can be stopped with a text. */
+static unsigned ingest_starved(struct canp_ingest_shard *is)
+{
+	if (!is->privileged || is->runs_out)
+		return 0;
+	is->error = -ENOMEM;
+	memcpy(is->error_what, "page slots exhausted; raise --mem-per-core",
+	       sizeof("page slots exhausted; raise --mem-per-core"));
+	return 1;
+}
+
+static unsigned ingest_walk(struct canp_ingest_shard *is)
+{
+	unsigned work = 0;
+
+	for (;;) {
+		enum canp_walk res;
+		const uint8_t *win;
+		size_t len, consumed = 0;
+		uint64_t base;
+		bool eof;
+
+		if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES))
+			return work + ingest_starved(is);
+		if (canp_reader_peek(is->stream, &win, &len, &base, &eof) == -EAGAIN)
+			return work;
+		if (eof)
+			ingest_look_ahead(is);
+		is->starved = false;
+		res = canp_walker_walk(is->walker, win, len, base, eof, &consumed);
+		CANP_ASSERT(consumed <= len);
+		work++;
+		if (res == CANP_WALK_STOP || (res == CANP_WALK_MORE && eof)) {
+			ingest_close_file(is);
+			return work;
+		}
+		if (canp_reader_consume(is->stream, consumed, res == CANP_WALK_MORE) < 0) {
+			ingest_straddle_fault(is, base + consumed);
+			return work;
+		}
+		if (canp_clock_ns() >= is->deadline_ns)
+			return work;
+	}
+}
+
+/* ---- units
+ * -------------------------------------------------------------------------------------*/
+
+static void ingest_delay_over(struct canp_timer *t)
+{
+	struct canp_ingest_shard *is = t->arg;
+
+	is->state = CANP_ING_OPEN;
+}
+
+/* Test hook: makes units late on one shard, or all of them by a seeded random time. */
+static bool ingest_delay(struct canp_ingest_shard *is)
+{
+	const struct canp_job_opts *o = &is->job->opts;
+	uint64_t ns = 0;
+
+	if (o->slow_shard == (int)is->sh->index)
+		ns += 20 * (uint64_t)CANP_NS_PER_MS;
+	if (o->delay_seed) {
+		is->rng = is->rng * 6364136223846793005ULL + 1442695040888963407ULL;
+		ns += (is->rng >> 40) % (3 * (uint64_t)CANP_NS_PER_MS);
+	}
+	if (!ns)
+		return false;
+	is->delay = (struct canp_timer){
+		.deadline_ns = canp_clock_ns() + ns, .fn = ingest_delay_over, .arg = is};
+	return canp_reactor_timer_add(is->sh, &is->delay) == 0;
+}
+
+static void ingest_say_end(struct canp_ingest_shard *is)
+{
+	is->state = CANP_ING_OVER;
+	ingest_drop_ahead(is);
+	for (unsigned i = 0; i < is->nr_shards; i++) {
+		is->end_msgs[i].kind = CANP_MSG_END;
+		canp_mesh_send(is->sh->mesh, is->sh->index, i, &is->end_msgs[i]);
+	}
+}
+
+static unsigned ingest_claim(struct canp_ingest_shard *is)
+{
+	const struct canp_unit *u;
+	int rc = canp_sched_claim(is->job->sched, is->sh->index, &is->unit);
+
+	if (rc == -EAGAIN)
+		return 0;
+	if (rc == -ENOENT) {
+		ingest_say_end(is);
+		return 1;
+	}
+	u = &is->job->units.units[is->unit];
+	is->file = u->first_file;
+	is->file_end = u->first_file + u->nr_files;
+	is->state = ingest_delay(is) ? CANP_ING_DELAY : CANP_ING_OPEN;
+	return 1;
+}
+
+static struct canp_ticket *ingest_free_ticket(struct canp_ingest_shard *is)
+{
+	for (uint32_t i = 0; i < is->nr_tickets; i++)
+		if (!is->tickets[i].left)
+			return &is->tickets[i];
+	return NULL;
+}
+
+static unsigned ingest_flush(struct canp_ingest_shard *is)
+{
+	const struct canp_slot *slots = canp_group_slots(is->group);
+	struct canp_ticket *t = ingest_free_ticket(is);
+	uint32_t need = 0;
+
+	/* The window bounds the units under way, so a ticket is always free. */
+	CANP_ASSERT(t);
+	for (uint32_t s = 0; s < is->nr_slots; s++)
+		if (is->builders[s].o.table && slots[s].n)
+			need += canp_runb_need_now(&is->builders[s]);
+	if (canp_pool_avail(&is->pages, is->privileged) < need)
+		return ingest_starved(is);
+	canp_group_flush(is->group);
+	for (uint32_t s = 0; s < is->nr_slots; s++)
+		if (is->builders[s].o.table)
+			canp_ingest_send_run(is, s);
+	t->unit = is->unit;
+	t->left = is->nr_shards;
+	for (unsigned i = 0; i < is->nr_shards; i++) {
+		t->msgs[i].kind = CANP_MSG_UNIT_DONE;
+		t->msgs[i].a = is->unit;
+		canp_mesh_send(is->sh->mesh, is->sh->index, i, &t->msgs[i]);
+	}
+	is->state = CANP_ING_IDLE;
+	return 1;
+}
+
+unsigned canp_ingest_step(struct canp_ingest_shard *is)
+{
+	/* After an interrupt nothing behind the first unit that never started can be published, and
+	 * the page slots this unit may wait for will not come back: give it up. */
+	if (is->state > CANP_ING_IDLE && is->state < CANP_ING_OVER &&
+	    canp_sched_stopped(is->job->sched) && is->unit > canp_sched_end(is->job->sched)) {
+		canp_ingest_abandon(is);
+		return 1;
+	}
+	switch (is->state) {
+	case CANP_ING_IDLE:
+		return ingest_claim(is);
+	case CANP_ING_OPEN:
+		return ingest_open(is);
+	case CANP_ING_PROBE:
+		return ingest_probe(is);
+	case CANP_ING_WALK:
+		ingest_update_privilege(is);
+		return ingest_walk(is);
+	case CANP_ING_FLUSH:
+		ingest_update_privilege(is);
+		return ingest_flush(is);
+	case CANP_ING_DELAY:
+	case CANP_ING_OVER:
+		break;
+	}
+	return 0;
+}
+
+void canp_ingest_host_init(struct canp_ingest_shard *is)
+{
+	is->host = (struct canp_format_host){
+		.arg = is,
+		.group = is->group,
+		.opts = &is->job->opts.format,
+		.fault = ingest_fault,
+		.device = ingest_device,
+		.should_pause = ingest_should_pause,
+	};
+}

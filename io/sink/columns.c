@@ -1,0 +1,516 @@
+/*
+ * columns.c - the run builder. Rows arrive in chunks of up to 256 records and leave as page bytes:
+ * per column one pass extract -> compress (absent rows) -> pack, everything in the shard's L2.
+ *
+ * Why raw first: most tables of a unit are small. A message with a few hundred rows would cost a
+ * slot per column; as records it costs 16 bytes a row, and the owner packs the rows of many units
+ * into one page.
+ *
+ * Slot accounting: append never fails because the caller asked canp_runb_need_now() before. finish
+ * needs no slot: every stream keeps enough free bytes in its last segment for its own tail.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/base/assert.h"
+#include "core/base/bytes.h"
+#include "core/base/units.h"
+#include "io/sink/colmask.h"
+#include "io/sink/columns.h"
+
+/* A page of byte values must fit CANP_BYTESINK_ROOM: 8,192 * (4 + 64) bytes. */
+#define RUNB_ROWS_BYTES 8192u
+/* Rows that one call encodes at most: a raw run appended to the raw rows held. */
+#define RUNB_BURST (2 * CANP_RUN_RAW_ROWS)
+#define SEG_BYTES  (sizeof(((struct canp_seg *)0)->data))
+
+static bool table_has_bytes(const struct canp_table *t)
+{
+	for (uint32_t i = 0; i < t->nr_cols; i++) {
+		if (t->cols[i].store == CANP_STORE_BYTES && !t->cols[i].hidden)
+			return true;
+	}
+	return false;
+}
+
+int canp_runb_init(struct canp_runb *b, const struct canp_runb_opts *o)
+{
+	uint32_t rows = o->run_rows ? o->run_rows : CANP_RUN_ROWS_MAX;
+
+	if (o->table->nr_cols > CANP_RUN_COL_SLOTS * CANP_RUN_COLS_PER_SLOT)
+		return -E2BIG;
+	CANP_ASSERT(rows <= CANP_RUN_ROWS_MAX && rows % CANP_CHUNK_ROWS == 0);
+	CANP_ASSERT(o->table->stride >= 16 && o->table->stride <= 80);
+	memset(b, 0, sizeof(*b));
+	b->o = *o;
+	b->o.run_rows = table_has_bytes(o->table) ? canp_min(rows, RUNB_ROWS_BYTES) : rows;
+	b->unit = UINT64_MAX;
+	return 0;
+}
+
+void canp_runb_reset(struct canp_runb *b)
+{
+	canp_run_free(b->run, b->o.pool);
+	b->run = NULL;
+}
+
+/* Slots that `rows` more rows of a column can take: its levels and its values. */
+static uint32_t col_need(const struct canp_table *t, const struct canp_col *c, uint32_t rows)
+{
+	uint32_t width;
+
+	if (c->hidden)
+		return 0;
+	switch (c->store) {
+	case CANP_STORE_INDEX:
+		/* hybrid portions leave up to CANP_HYBRID_ROOM + TAIL unused per segment */
+		return 2 + rows * 2 / (uint32_t)(SEG_BYTES - 1024);
+	case CANP_STORE_U32:
+		width = 4;
+		break;
+	case CANP_STORE_U64:
+		width = 8;
+		break;
+	default:
+		width = 4u + t->payload_max;
+		break;
+	}
+	return 2 + rows * width / (uint32_t)(SEG_BYTES - 128);
+}
+
+static uint32_t encoded_need(const struct canp_table *t, bool ts_ns, uint32_t rows)
+{
+	uint32_t n = 0, ts;
+
+	for (uint32_t i = 0; i < t->nr_cols; i++)
+		n += col_need(t, &t->cols[i], rows);
+	/* 256 values take at most CANP_DELTA_ROOM, and a segment keeps one block free */
+	ts = 1 + (rows / CANP_CHUNK_ROWS + 1) * CANP_DELTA_ROOM /
+			 (uint32_t)(SEG_BYTES - CANP_DELTA_ROOM - CANP_DELTA_BLOCK_MAX);
+	return n + ts * (ts_ns ? 2 : 1) + 2 /* meta of one chunk */;
+}
+
+uint32_t canp_runb_need(const struct canp_table *table, bool ts_ns)
+{
+	uint32_t descs = table->nr_cols / CANP_RUN_COLS_PER_SLOT + 1;
+	uint32_t meta = RUNB_BURST / (uint32_t)CANP_RUN_META_PER_SEG + 1;
+
+	return 1 + descs + meta + encoded_need(table, ts_ns, RUNB_BURST);
+}
+
+uint32_t canp_runb_need_now(const struct canp_runb *b)
+{
+	const struct canp_table *t = b->o.table;
+	uint32_t rows = canp_runb_rows(b);
+
+	if (b->o.encode_short)
+		return canp_runb_need(t, b->o.ts_ns);
+	if (rows && !b->run->raw)
+		return encoded_need(t, b->o.ts_ns, CANP_CHUNK_ROWS);
+	if (rows + CANP_CHUNK_ROWS < CANP_RUN_RAW_ROWS)
+		return 1 + 2 + 1 + CANP_CHUNK_ROWS / CANP_RUN_RAW_PER_SLOT(t->stride) + 1;
+	return canp_runb_need(t, b->o.ts_ns);
+}
+
+static void *runb_slot(struct canp_runb *b)
+{
+	void *p = canp_pool_get(b->o.pool, b->privileged);
+
+	CANP_ASSERT(p);
+	return p;
+}
+
+static uint8_t *runb_room(struct canp_runb *b, struct canp_segs *s, uint32_t n)
+{
+	return canp_segs_room(s, b->o.pool, b->privileged, n);
+}
+
+static void runb_start(struct canp_runb *b)
+{
+	struct canp_run *run = runb_slot(b);
+
+	memset(run, 0, sizeof(*run));
+	run->table = b->o.table;
+	run->slot = b->o.slot;
+	run->raw = true;
+	run->has_ts_ns = b->o.ts_ns;
+	b->run = run;
+}
+
+static void meta_add(struct canp_runb *b, struct canp_run_meta m)
+{
+	struct canp_segs *s = &b->run->meta;
+	struct canp_run_meta *last;
+
+	if (s->tail) {
+		last = (struct canp_run_meta *)(s->tail->data + s->tail->used) - 1;
+		if (last->src == m.src && last->device == m.device && last->bus == m.bus) {
+			last->rows += m.rows;
+			return;
+		}
+	}
+	canp_segs_put(s, b->o.pool, b->privileged, &m, sizeof(m));
+}
+
+static void meta_add_chunk(struct canp_runb *b, const struct canp_chunk *chunk)
+{
+	for (unsigned i = 0; i < chunk->nr_meta; i++) {
+		const struct canp_meta_run *m = &chunk->meta[i];
+		unsigned end = i + 1 < chunk->nr_meta ? m[1].start : chunk->rows;
+
+		if (end > m->start)
+			meta_add(b, (struct canp_run_meta){.rows = end - m->start,
+							   .src = m->src,
+							   .device = m->device,
+							   .bus = m->bus});
+	}
+}
+
+static void store_raw(struct canp_runb *b, const uint8_t *rec, uint32_t n, const uint8_t *lens)
+{
+	struct canp_run *run = b->run;
+	uint32_t stride = run->table->stride, per = CANP_RUN_RAW_PER_SLOT(stride);
+
+	if (lens && !run->raw_lens) {
+		run->raw_lens = runb_slot(b);
+		memset(run->raw_lens, 0xff, CANP_RUN_RAW_ROWS);
+	}
+	if (lens)
+		memcpy(run->raw_lens + run->rows, lens, n);
+	for (uint32_t i = 0; i < n;) {
+		uint32_t row = run->rows + i, k = canp_min(n - i, per - row % per);
+		uint8_t **slot = &run->raw_rec[row / per];
+
+		if (!*slot)
+			*slot = runb_slot(b);
+		memcpy(*slot + (size_t)(row % per) * stride, rec + (size_t)i * stride,
+		       (size_t)k * stride);
+		i += k;
+	}
+	run->rows += n;
+}
+
+/* ORs n bits of mask into dst from bit `at` on; dst is zero there. */
+static void bits_put(uint8_t *dst, uint32_t at, const uint32_t mask[8], uint32_t n)
+{
+	for (uint32_t w = 0; w * 32 < n; w++) {
+		uint32_t pos = at + w * 32;
+		uint64_t old, bits = (uint64_t)mask[w] << (pos & 7);
+
+		old = canp_le64(dst + pos / 8);
+		canp_put_le64(dst + pos / 8, old | bits);
+	}
+}
+
+/* Validity of rows row0..row0+n. Nothing is stored as long as all rows or none are present. */
+static void validity_add(struct canp_runb *b, struct canp_runcol *rc, const uint32_t mask[8],
+			 uint32_t row0, uint32_t n, uint32_t present)
+{
+	bool all_so_far = rc->nonnull == row0;
+	uint8_t *bits;
+
+	if (!rc->lev.head) {
+		if (row0 ? (rc->nonnull == 0 ? present == 0 : all_so_far && present == n)
+			 : present == 0 || present == n)
+			return;
+		bits = runb_room(b, &rc->lev, CANP_RUN_ROWS_MAX / 8 + 16);
+		memset(bits, 0, CANP_RUN_ROWS_MAX / 8 + 16);
+		if (rc->nonnull) { /* all rows before were present */
+			memset(bits, 0xff, row0 / 8);
+			bits[row0 / 8] = (uint8_t)((1u << (row0 & 7)) - 1);
+		}
+	}
+	bits_put(rc->lev.head->data, row0, mask, n);
+}
+
+static void index_minmax(const uint16_t *v, uint32_t n, struct canp_minmax *mm)
+{
+	mm->min = mm->max = v[0];
+	for (uint32_t i = 1; i < n; i++) {
+		mm->min = canp_min(mm->min, (uint64_t)v[i]);
+		mm->max = canp_max(mm->max, (uint64_t)v[i]);
+	}
+}
+
+/* PLAIN booleans: one bit each, packed by eights; what does not fill a byte waits. */
+static void bool_add(struct canp_runb *b, struct canp_runcol *rc, const uint16_t *v, uint32_t n)
+{
+	uint16_t tmp[8 + 256 + 32] = {0};
+	struct canp_hybrid *h = &rc->hyb;
+	uint32_t total = h->nr_carry + n, whole = total & ~7u;
+	uint8_t *out = runb_room(b, &rc->val, CANP_HYBRID_ROOM + CANP_HYBRID_TAIL);
+
+	memcpy(tmp, h->carry, h->nr_carry * sizeof(tmp[0]));
+	memcpy(tmp + h->nr_carry, v, n * sizeof(tmp[0]));
+	if (whole)
+		canp_segs_commit(&rc->val, (uint32_t)canp_simd.pack16(tmp, whole, 1, out));
+	h->nr_carry = (uint8_t)(total - whole);
+	memcpy(h->carry, tmp + whole, h->nr_carry * sizeof(tmp[0]));
+}
+
+static void index_add(struct canp_runb *b, struct canp_colview *v, const struct canp_col *col,
+		      struct canp_runcol *rc, const uint32_t *mask, uint32_t present)
+{
+	uint64_t flip = col->is_signed ? 1ull << (col->raw_bits - 1) : 0;
+	uint16_t *val = (uint16_t *)v->s->val;
+	struct canp_minmax mm;
+	unsigned shift;
+	const uint64_t *win = canp_colview_window(v, col, &shift);
+	uint8_t *out;
+
+	canp_simd.extract16(win, v->n, shift, col->raw_bits, flip, val, &mm);
+	if (present < v->n) {
+		canp_simd.compress16(val, v->n, mask);
+		index_minmax(val, present, &mm);
+	}
+	if (!rc->nonnull || mm.min < rc->min)
+		rc->min = (uint16_t)mm.min;
+	if (!rc->nonnull || mm.max > rc->max)
+		rc->max = (uint16_t)mm.max;
+	if (col->type == CANP_COL_BOOL) {
+		bool_add(b, rc, val, present);
+		return;
+	}
+	out = runb_room(b, &rc->val, CANP_HYBRID_ROOM + CANP_HYBRID_TAIL);
+	canp_segs_commit(&rc->val, (uint32_t)canp_hybrid_add(&rc->hyb, val, present, col->raw_bits,
+							     mm.min == mm.max, out));
+}
+
+static void plain_add(struct canp_runb *b, struct canp_colview *v, const struct canp_col *col,
+		      struct canp_runcol *rc, const uint32_t *mask, uint32_t present)
+{
+	uint64_t *val = v->s->val;
+	uint32_t *val32 = (uint32_t *)val;
+	size_t width = col->store == CANP_STORE_U32 ? 4 : 8;
+	struct canp_minmax mm;
+	unsigned shift;
+
+	if (width == 4 && !col->wide) {
+		const uint64_t *win = canp_colview_window(v, col, &shift);
+
+		canp_simd.extract32(win, v->n, shift, col->raw_bits, 0, val32, &mm);
+	} else {
+		canp_colview_raw(v, col, val);
+		for (uint32_t i = 0; width == 4 && i < v->n; i++)
+			val32[i] = (uint32_t)val[i];
+	}
+	if (present < v->n && width == 4)
+		canp_simd.compress32(val32, v->n, mask);
+	else if (present < v->n)
+		canp_simd.compress64(val, v->n, mask);
+	canp_segs_put(&rc->val, b->o.pool, b->privileged, val, present * width);
+}
+
+static void bytes_add(struct canp_runb *b, struct canp_colview *v, struct canp_runcol *rc,
+		      const uint32_t *mask)
+{
+	for (uint32_t i = 0; i < v->n; i++) {
+		const uint8_t *data;
+		uint32_t len;
+		uint8_t *out;
+
+		if (!(mask[i / 32] >> (i % 32) & 1))
+			continue;
+		data = canp_colview_bytes(v, i, &len);
+		out = runb_room(b, &rc->val, 4 + len);
+		canp_put_le32(out, len);
+		memcpy(out + 4, data, len);
+		canp_segs_commit(&rc->val, 4 + len);
+	}
+}
+
+static void ts_add(struct canp_runb *b, struct canp_run_ts *t, const int64_t *v, uint32_t n)
+{
+	int64_t last = t->delta.last;
+	uint8_t *out = runb_room(b, &t->val, CANP_DELTA_ROOM + CANP_DELTA_BLOCK_MAX);
+
+	if (!t->delta.count) {
+		t->ascending = true;
+		last = t->min = t->max = v[0];
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		t->ascending &= v[i] >= last;
+		t->min = canp_min(t->min, v[i]);
+		t->max = canp_max(t->max, v[i]);
+		last = v[i];
+	}
+	canp_segs_commit(&t->val, (uint32_t)canp_delta_add(&t->delta, v, n, out));
+}
+
+static void encode_ts(struct canp_runb *b, struct canp_colview *v)
+{
+	int64_t *ts = (int64_t *)v->s->val;
+
+	canp_colview_ts(v, ts);
+	if (b->run->has_ts_ns)
+		ts_add(b, &b->run->ts_ns, ts, v->n);
+	for (uint32_t i = 0; i < v->n; i++)
+		ts[i] = canp_floor_div(ts[i], CANP_NS_PER_US);
+	ts_add(b, &b->run->ts, ts, v->n);
+}
+
+/* Encodes n <= 256 records as rows row0.. of the run. */
+static void encode_rows(struct canp_runb *b, const uint8_t *rec, uint32_t n, const uint8_t *lens,
+			uint32_t row0)
+{
+	const struct canp_table *t = b->o.table;
+	struct canp_colview v;
+
+	canp_colview_begin(&v, t, b->o.scratch, rec, lens, n);
+	encode_ts(b, &v);
+	for (uint32_t i = 0; i < t->nr_cols; i++) {
+		const struct canp_col *col = &t->cols[i];
+		struct canp_runcol *rc = canp_run_col(b->run, i);
+		const uint32_t *mask;
+		uint32_t present;
+
+		if (col->hidden)
+			continue;
+		mask = canp_colview_mask(&v, col, &present);
+		validity_add(b, rc, mask, row0, n, present);
+		if (!present)
+			continue;
+		if (col->store == CANP_STORE_INDEX)
+			index_add(b, &v, col, rc, mask, present);
+		else if (col->store == CANP_STORE_BYTES)
+			bytes_add(b, &v, rc, mask);
+		else
+			plain_add(b, &v, col, rc, mask, present);
+		rc->nonnull += present;
+	}
+}
+
+/* Turns the raw records held into columns and gives their slots back one by one. */
+static void encode_begin(struct canp_runb *b)
+{
+	struct canp_run *run = b->run;
+	uint32_t stride = run->table->stride, per = CANP_RUN_RAW_PER_SLOT(stride);
+
+	run->nr_cols = run->table->nr_cols;
+	for (uint32_t i = 0; i * CANP_RUN_COLS_PER_SLOT < run->nr_cols; i++) {
+		run->cols[i] = runb_slot(b);
+		memset(run->cols[i], 0, CANP_PAGE_SLOT_BYTES);
+	}
+	run->raw = false;
+	for (uint32_t row = 0; row < run->rows;) {
+		uint32_t in_slot = row % per, n = canp_min(run->rows - row, per - in_slot);
+
+		n = canp_min(n, CANP_CHUNK_ROWS);
+		encode_rows(b, run->raw_rec[row / per] + (size_t)in_slot * stride, n,
+			    run->raw_lens ? run->raw_lens + row : NULL, row);
+		row += n;
+		if (row % per == 0 || row == run->rows) {
+			canp_pool_put(b->o.pool, run->raw_rec[(row - 1) / per]);
+			run->raw_rec[(row - 1) / per] = NULL;
+		}
+	}
+	if (run->raw_lens)
+		canp_pool_put(b->o.pool, run->raw_lens);
+	run->raw_lens = NULL;
+}
+
+static void runb_add(struct canp_runb *b, const uint8_t *rec, uint32_t n, const uint8_t *lens)
+{
+	struct canp_run *run = b->run;
+
+	if (run->raw && run->rows + n < CANP_RUN_RAW_ROWS) {
+		store_raw(b, rec, n, lens);
+		return;
+	}
+	if (run->raw)
+		encode_begin(b);
+	encode_rows(b, rec, n, lens, run->rows);
+	run->rows += n;
+}
+
+bool canp_runb_append(struct canp_runb *b, const struct canp_chunk *chunk)
+{
+	CANP_ASSERT(chunk->rows && chunk->rows <= CANP_CHUNK_ROWS);
+	CANP_ASSERT(canp_runb_rows(b) + chunk->rows <= b->o.run_rows);
+	if (!b->run)
+		runb_start(b);
+	meta_add_chunk(b, chunk);
+	runb_add(b, chunk->rec, chunk->rows, chunk->lens);
+	return b->run->rows == b->o.run_rows;
+}
+
+void canp_runb_append_raw(struct canp_runb *b, const struct canp_run *raw)
+{
+	uint32_t stride = raw->table->stride, per = CANP_RUN_RAW_PER_SLOT(stride);
+	struct canp_segcur cur = canp_segcur_at(&raw->meta);
+	struct canp_run_meta m;
+
+	CANP_ASSERT(raw->raw && canp_runb_rows(b) + raw->rows <= b->o.run_rows);
+	if (!b->run)
+		runb_start(b);
+	while (canp_segcur_read(&cur, &m, sizeof(m)) == sizeof(m))
+		meta_add(b, m);
+	for (uint32_t row = 0; row < raw->rows;) {
+		uint32_t in_slot = row % per, n = canp_min(raw->rows - row, per - in_slot);
+
+		n = canp_min(n, CANP_CHUNK_ROWS);
+		runb_add(b, raw->raw_rec[row / per] + (size_t)in_slot * stride, n,
+			 raw->raw_lens ? raw->raw_lens + row : NULL);
+		row += n;
+	}
+}
+
+static void finish_col(struct canp_runb *b, const struct canp_col *col, struct canp_runcol *rc)
+{
+	uint8_t lev[CANP_RUN_ROWS_MAX / 8 + 64];
+	struct canp_hybrid *h = &rc->hyb;
+	size_t n = 0;
+
+	if (rc->lev.head) {
+		n = canp_pq_levels(rc->lev.head->data, b->run->rows, lev);
+		CANP_ASSERT(n <= sizeof(lev));
+		memcpy(rc->lev.head->data, lev, n);
+		rc->lev.head->used = (uint32_t)n;
+		rc->lev.bytes = n;
+	}
+	if (col->store != CANP_STORE_INDEX || !rc->val.tail)
+		return;
+	if (col->type == CANP_COL_BOOL) {
+		uint16_t tmp[32] = {0};
+
+		memcpy(tmp, h->carry, h->nr_carry * sizeof(tmp[0]));
+		if (h->nr_carry)
+			n = canp_simd.pack16(tmp, 8, 1, rc->val.tail->data + rc->val.tail->used);
+		else
+			n = 0;
+	} else {
+		n = canp_hybrid_finish(h, col->raw_bits, rc->val.tail->data + rc->val.tail->used);
+	}
+	canp_segs_commit(&rc->val, (uint32_t)n);
+}
+
+static void finish_ts(struct canp_run_ts *t)
+{
+	struct canp_seg *seg = t->val.tail;
+
+	if (seg)
+		canp_segs_commit(&t->val,
+				 (uint32_t)canp_delta_finish(&t->delta, seg->data + seg->used));
+}
+
+void canp_runb_finish(struct canp_runb *b, uint64_t unit, struct canp_run **out)
+{
+	struct canp_run *run = b->run;
+
+	*out = run;
+	if (!run)
+		return;
+	if (run->raw && b->o.encode_short)
+		encode_begin(b);
+	if (!run->raw) {
+		finish_ts(&run->ts);
+		finish_ts(&run->ts_ns);
+		for (uint32_t i = 0; i < run->nr_cols; i++)
+			finish_col(b, &run->table->cols[i], canp_run_col(run, i));
+	}
+	b->seq = unit == b->unit ? b->seq + 1 : 0;
+	b->unit = unit;
+	run->unit = unit;
+	run->seq = b->seq;
+	b->run = NULL;
+}

@@ -1,0 +1,242 @@
+/*
+ * pq_priv.h - shared by the files of the Parquet part writer (pqschema, pqvalue, pqchunk, pqfooter,
+ * sink_parquet); nobody else includes it.
+ *
+ * How the files divide the work:
+ *   pqschema.c      leaves, serialised schema, key-value metadata
+ *   pqvalue.c       raw integer -> physical value, comparisons, statistics bytes
+ *   pqchunk.c       one column chunk at the close of a row group: choice of encoding, pages
+ *   pqfooter.c      metadata records, page indexes, footer
+ *   sink_parquet.c  placing of runs and the state machine over all of it
+ */
+#ifndef CANP_SINK_PQ_PRIV_H
+#define CANP_SINK_PQ_PRIV_H
+
+#include <isa-l.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/sink/pqthrift.h"
+#include "io/sink/sink_parquet.h"
+
+enum canp_pqleaf_kind {
+	CANP_PQL_TS,
+	CANP_PQL_TS_NS,
+	CANP_PQL_SRC,
+	CANP_PQL_DEVICE,
+	CANP_PQL_BUS,
+	CANP_PQL_COL,
+	CANP_PQL_LABEL, /* text of the column before it; follows its CANP_PQL_COL at once */
+};
+
+struct canp_pqleaf {
+	enum canp_pqleaf_kind kind;
+	enum canp_pq_type type;
+	const struct canp_col *col; /* COL and LABEL */
+	uint32_t col_idx;
+	bool optional, is_unsigned;
+	char *name; /* owned by the schema */
+};
+
+struct canp_pqschema {
+	const struct canp_table *table;
+	struct canp_pqschema_opts opts;
+	uint32_t nr_leaves;
+	struct canp_pqleaf *leaves;
+	uint32_t names_bytes; /* of all leaf names */
+	/* FileMetaData fields 1..2, and 5..7 with the end byte */
+	uint8_t *head, *tail;
+	size_t head_len, tail_len;
+	char *version;
+};
+
+/* Bounds of a set of physical values, as bits of the physical type. */
+struct canp_pqmm {
+	uint64_t min, max;
+	bool any; /* at least one value that is not NaN */
+	bool nan; /* a NaN was seen: no bounds may be written */
+};
+
+/* One data page of the open row group. */
+struct canp_pqpage {
+	uint32_t rows, nonnull;
+	uint32_t lev_bytes, val_bytes; /* in the leaf's byte chain, levels first */
+	uint32_t stored;               /* header included; set when written */
+	uint32_t flags;                /* CANP_PQPAGE_* */
+	union {
+		int64_t first; /* time columns: first value */
+		struct {
+			uint16_t lo, hi; /* index columns: lowest, highest index */
+		};
+	};
+	uint64_t min, max; /* bounds when CANP_PQPAGE_BOUNDS */
+};
+#define CANP_PQPAGE_BOUNDS 1u
+#define CANP_PQPAGE_NAN    2u
+
+/* What a leaf has collected in the open row group. */
+struct canp_pqstate {
+	struct canp_segs bytes;
+	struct canp_segs pages; /* struct canp_pqpage, never split */
+};
+#define CANP_PQ_STATES_PER_SLOT (CANP_PAGE_SLOT_BYTES / (uint32_t)sizeof(struct canp_pqstate))
+#define CANP_PQ_STATE_SLOTS     448u
+
+/* The column chunk being written. */
+struct canp_pqchunk {
+	enum canp_pq_encoding enc; /* of the data pages */
+	enum canp_pq_codec codec;
+	bool exact;  /* dictionary of used entries only; else the identity dictionary */
+	bool sorted; /* its entries ascend strictly */
+	uint32_t dict_n;
+	unsigned width; /* of the indices */
+	uint32_t dict_next;
+	uint64_t dict_pos; /* string dictionary: bytes put */
+	uint32_t page;
+	struct canp_segcur bytes, pages, meta;
+	struct canp_run_meta m; /* rest of the meta run being read */
+	uint64_t data_off, dict_off;
+	uint64_t plain_total, stored_total; /* headers included */
+	uint64_t nulls, values;
+	uint32_t data_pages;
+	struct canp_pqmm mm;
+};
+
+#define CANP_PQ_PAGE_ROOM (704u * 1024u)
+#define CANP_PQ_KEYS_MAX  65536u
+
+/* Work memory of one owner. The maps belong to the column chunk named by the tag; a part whose
+ * chunk lost them to another part computes them again, which changes nothing in the output. */
+struct canp_pqshared {
+	uint64_t serial; /* next part */
+	uint64_t tag_part;
+	uint32_t tag_group, tag_leaf;
+	/* maps */
+	uint32_t keys[CANP_PQ_KEYS_MAX];  /* src, device, bus: distinct values, ascending */
+	uint16_t remap[CANP_PQ_KEYS_MAX]; /* index -> entry of the exact dictionary */
+	uint16_t order[CANP_PQ_KEYS_MAX]; /* entry -> index; device: entry -> keys[] */
+	uint32_t nr_keys;
+	/* buffers of one step */
+	uint8_t page[CANP_PQ_PAGE_ROOM] CANP_ALIGNED(64);
+	uint8_t comp[CANP_BYTESINK_ROOM] CANP_ALIGNED(64);
+	uint8_t raw[CANP_RUN_ROWS_MAX * 8 + 4096] CANP_ALIGNED(64);
+	uint64_t val[CANP_RUN_ROWS_MAX + 32] CANP_ALIGNED(64);
+	uint16_t idx[CANP_RUN_ROWS_MAX + 288] CANP_ALIGNED(64);
+	struct canp_delta delta;
+	struct isal_zstream z;
+	uint8_t level_buf[ISAL_DEF_LVL1_DEFAULT];
+};
+
+enum canp_pqw_state {
+	CANP_PQW_IDLE,
+	CANP_PQW_PLAN, /* choose the encoding of the current leaf */
+	CANP_PQW_DICT,
+	CANP_PQW_PAGES,
+	CANP_PQW_CI, /* finish: column indexes, offset indexes, footer piece by piece */
+	CANP_PQW_OI,
+	CANP_PQW_FOOT_HEAD,
+	CANP_PQW_FOOT_ROWS,
+	CANP_PQW_FOOT_GROUP,
+	CANP_PQW_FOOT_TAIL,
+	CANP_PQW_FOOT_END,
+	CANP_PQW_DONE,
+};
+
+struct canp_pqw {
+	struct canp_pqw_opts o;
+	uint64_t serial;
+	bool privileged;
+	bool finishing;
+	enum canp_pqw_state state;
+	struct canp_runb pend; /* raw runs waiting to fill a page */
+	/* open row group */
+	uint32_t rows, pages;
+	bool ascending;
+	int64_t last_ts;
+	struct canp_segs meta;
+	uint32_t nr_meta;
+	struct canp_pqstate *st[CANP_PQ_STATE_SLOTS];
+	uint32_t nr_st_slots;
+	/* the close in progress */
+	void *spare; /* slots set aside, linked through their first word */
+	uint32_t leaf;
+	struct canp_pqchunk c;
+	uint64_t group_plain, group_stored, group_off;
+	/* the part */
+	uint64_t pos, rows_total;
+	uint32_t groups;
+	struct canp_segs ci, oi, md;
+	/* finish */
+	struct canp_segcur fc;
+	uint64_t ci_off, oi_off, footer_at;
+	uint32_t group;
+	size_t blob; /* bytes of the current long piece already put */
+};
+CANP_STATIC_ASSERT(sizeof(struct canp_pqw) <= CANP_PAGE_SLOT_BYTES, "a part is a page slot");
+
+/* Prefix of a leaf's record in the md stream; md_len bytes of ColumnMetaData follow. After the
+ * leaves of a row group comes one struct canp_pqrg. */
+struct canp_pqmd {
+	uint32_t ci_len, oi_len, md_len;
+};
+struct canp_pqrg {
+	uint64_t plain, stored, off;
+	uint32_t rows, ascending;
+};
+
+static inline struct canp_pqstate *canp_pqw_st(const struct canp_pqw *w, uint32_t leaf)
+{
+	return &w->st[leaf / CANP_PQ_STATES_PER_SLOT][leaf % CANP_PQ_STATES_PER_SLOT];
+}
+
+/* Walks the pages of a leaf; NULL at the end. */
+struct canp_pqpage *canp_pqpage_next(struct canp_segcur *cur);
+
+/* ---- sink_parquet.c: bytes out; the caller has asked for room. Appends to w->pos. */
+void canp_pqw_put(struct canp_pqw *w, const void *data, size_t len);
+bool canp_pqw_room(const struct canp_pqw *w, uint64_t len);
+/* Appends to a metadata stream out of the slots set aside. */
+void canp_pqw_note(struct canp_pqw *w, struct canp_segs *s, const void *data, size_t len);
+
+/* ---- pqschema.c: text of a raw value: its entry in the value table, else its number. buf: 32
+ * bytes; the result is the entry or buf. */
+const char *canp_pqs_label(const struct canp_col *col, uint64_t raw, char *buf);
+
+/* ---- pqvalue.c */
+unsigned canp_pqv_width(enum canp_pq_type type);
+/* Physical value of a raw one as bits of the column's physical type. */
+uint64_t canp_pqv_phys(const struct canp_col *col, enum canp_pq_type type, uint64_t raw);
+/* Raw value of a dictionary index. */
+uint64_t canp_pqv_raw_of_index(const struct canp_col *col, uint32_t index);
+/* -1, 0, 1 in the order of the type. No NaN. */
+int canp_pqv_cmp(enum canp_pq_type type, bool is_unsigned, uint64_t a, uint64_t b);
+bool canp_pqv_is_nan(enum canp_pq_type type, uint64_t v);
+void canp_pqmm_add(struct canp_pqmm *mm, enum canp_pq_type type, bool is_unsigned, uint64_t v);
+void canp_pqmm_join(struct canp_pqmm *mm, enum canp_pq_type type, bool is_unsigned,
+		    const struct canp_pqmm *other);
+/* Bytes of a bound as stored in statistics: a zero minimum becomes -0.0, a zero maximum +0.0.
+ * out: 8 bytes; returns the length. */
+unsigned canp_pqv_bound(enum canp_pq_type type, bool is_max, uint64_t v, uint8_t *out);
+/* Converts n raw values of 4 or 8 bytes to physical bits. */
+void canp_pqv_convert(const struct canp_pqleaf *l, const void *raw, uint32_t n, uint64_t *out);
+/* Packs n physical values as PLAIN; returns the bytes. */
+size_t canp_pqv_plain(enum canp_pq_type type, const uint64_t *v, uint32_t n, uint8_t *out);
+
+/* ---- pqchunk.c */
+/* Chooses encodings and fills the maps for the current leaf. */
+void canp_pqc_plan(struct canp_pqw *w);
+/* 0: dictionary page done (or none). 1: no room. */
+int canp_pqc_dict(struct canp_pqw *w);
+/* 0: all pages written. 1: no room. */
+int canp_pqc_pages(struct canp_pqw *w);
+
+/* ---- pqfooter.c */
+/* Records ColumnMetaData and page indexes of the leaf just written. */
+void canp_pqf_leaf(struct canp_pqw *w);
+void canp_pqf_group(struct canp_pqw *w);
+/* Bytes that the records of the open row group can take. */
+uint64_t canp_pqf_bound(const struct canp_pqw *w, uint32_t pages);
+/* States CI..FOOT_TAIL. 0: DONE. 1: no room. */
+int canp_pqf_step(struct canp_pqw *w);
+
+#endif

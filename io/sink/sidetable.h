@@ -1,0 +1,69 @@
+/*
+ * sidetable.h - small typed tables written whole: canp_files, canp_signals, canp_errors. Rows are
+ * collected in memory by the control plane (they allocate), written as Parquet or CSV at the end.
+ *
+ * Strings are dictionary-coded; integers and times are DELTA or PLAIN; doubles PLAIN. The rules for
+ * statistics, page index and footer are those of the part writer.
+ */
+#ifndef CANP_SINK_SIDETABLE_H
+#define CANP_SINK_SIDETABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "io/sink/bytesink.h"
+#include "io/sink/pqenc.h"
+
+enum canp_side_type {
+	CANP_SIDE_U8,
+	CANP_SIDE_I32,
+	CANP_SIDE_I64,
+	CANP_SIDE_U64,
+	CANP_SIDE_DOUBLE,
+	CANP_SIDE_BOOL,
+	CANP_SIDE_STRING,
+	CANP_SIDE_TS_US, /* microseconds since 1970, UTC */
+};
+
+struct canp_side_col {
+	const char *name;
+	enum canp_side_type type;
+	bool optional; /* rows may be null */
+};
+
+/* One value of a row; valid = false is null. */
+struct canp_side_val {
+	bool valid;
+	union {
+		int64_t i; /* all integer types, bool and time */
+		uint64_t u;
+		double d;
+		const char *s; /* NUL-terminated UTF-8; copied */
+	};
+};
+
+struct canp_sidetable;
+
+struct canp_side_kv {
+	const char *key, *value;
+};
+
+/* cols and names are copied. 0 or -ENOMEM. Control plane only, one thread at a time. */
+int canp_sidetable_create(const struct canp_side_col *cols, uint32_t nr_cols,
+			  struct canp_sidetable **out);
+void canp_sidetable_destroy(struct canp_sidetable *t);
+/* Adds one row of nr_cols values. 0, -ENOMEM, or -EINVAL for null in a required column. */
+int canp_sidetable_add(struct canp_sidetable *t, const struct canp_side_val *vals);
+uint64_t canp_sidetable_rows(const struct canp_sidetable *t);
+
+/* Serialises the table to the sink, which must take everything at once piece by piece: -EAGAIN is
+ * never returned, the sink's room() is not asked for more than CANP_BYTESINK_ROOM; -ENOBUFS when it
+ * has less. Row groups of 262,144 rows, pages of 32,768. 0 or -errno. */
+int canp_sidetable_write_parquet(struct canp_sidetable *t, enum canp_pq_codec codec,
+				 const char *version, const struct canp_side_kv *kv, uint32_t nr_kv,
+				 const struct canp_bytesink *sink);
+/* The same as RFC 4180 text with a header line. */
+int canp_sidetable_write_csv(struct canp_sidetable *t, const struct canp_bytesink *sink);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * sink_csv.h - RFC 4180 text of a message table, fed by chunks or by runs.
+ *
+ * Header line; ts as ISO 8601 UTC with microseconds; doubles as the shortest text that reads back
+ * to the same value; empty field = null; quotes only where needed; lines end in \n as DuckDB,
+ * pandas and R expect (CRLF on request is not offered). Byte columns are hex.
+ *
+ * Only raw runs and chunks can be written: a job with --format=csv builds raw chunks and never
+ * packs columns. No allocation; thread of the owner only.
+ */
+#ifndef CANP_SINK_SINK_CSV_H
+#define CANP_SINK_SINK_CSV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/can/group.h"
+#include "io/sink/bytesink.h"
+
+struct canp_csv_opts {
+	const struct canp_table *table;
+	bool ts_ns_column, device_column, enum_labels;
+	struct canp_bytesink sink;
+	/* Name of a device index; needed with device_column. */
+	const char *(*device_name)(void *arg, uint32_t device);
+	void *arg;
+};
+
+/* Upper bound of the text of one row, and of the header line. */
+size_t canp_csv_row_max(const struct canp_csv_opts *o);
+/* Writes the header line; -ENOBUFS when the sink has no room for it (try again later). */
+int canp_csv_header(const struct canp_csv_opts *o);
+/* Writes rows from *row on, as many as the sink has room for, and advances *row. 0 when the chunk
+ * is done, 1 when the sink is full. */
+int canp_csv_chunk(const struct canp_csv_opts *o, const struct canp_chunk *chunk, unsigned *row);
+
+/* Shortest decimal text that reads back to the same double; NaN, inf as "NaN", "Infinity". buf has
+ * 32 bytes; returns the length. Any thread. */
+size_t canp_csv_double(double v, char *buf);
+/* "2024-01-02T03:04:05.000006Z" of microseconds since 1970; any i64. buf has 40 bytes. */
+size_t canp_csv_time(int64_t us, char *buf);
+
+#endif

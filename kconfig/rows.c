@@ -1,0 +1,198 @@
+/*
+ * rows.c - what is generated from the option rows: kconfig/Kconfig.run, the option table of the
+ * README, man page fragments and shell completion. It links only the option tables, so it is built
+ * in a second and needs none of the libraries.
+ *
+ *	rows kconfig | markdown TOOL | man TOOL | bash TOOL | names
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/opts.h"
+#include "core/base/strbuf.h"
+#include "core/runtime/runtime_cfg.h"
+#include "io/ingest_cfg.h"
+#include "tools/appliance_cfg.h"
+#include "tools/gen_cfg.h"
+
+static struct canp_runtime_cfg runtime_cfg;
+static struct canp_ingest_cfg ingest_cfg;
+static struct canp_appliance_cfg appliance_cfg;
+static struct canp_gen_cfg gen_cfg;
+
+/* The tables a profile (canp.conf) may set come first. */
+static const struct canp_opt_bind appliance_binds[] = {
+	{&canp_ingest_opt_table, &ingest_cfg},
+	{&canp_runtime_opt_table, &runtime_cfg},
+	{&canp_appliance_opt_table, &appliance_cfg},
+};
+static const struct canp_opt_bind gen_binds[] = {{&canp_gen_opt_table, &gen_cfg}};
+
+static void put_symbol(const char *name, const char *choice)
+{
+	printf("CANP_RT_");
+	for (; *name; name++)
+		putchar(*name == '-' ? '_' : toupper((unsigned char)*name));
+	if (!choice)
+		return;
+	putchar('_');
+	for (; *choice; choice++)
+		putchar(*choice == '-' ? '_' : toupper((unsigned char)*choice));
+}
+
+static void put_help(const char *text)
+{
+	size_t col = 0;
+
+	printf("\thelp\n");
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		if (col && col + 1 + n > 78) {
+			printf("\n");
+			col = 0;
+		}
+		col += (size_t)printf("%s%.*s", col ? " " : "\t  ", (int)n, text);
+		text += n + strspn(text + n, " ");
+	}
+	printf("\n");
+}
+
+static void put_choice(const struct canp_opt *row)
+{
+	struct canp_opt_choice c;
+
+	printf("choice ");
+	put_symbol(row->name, NULL);
+	printf("\n\tprompt \"%s\"\n\tdefault ", row->name);
+	put_symbol(row->name, row->def);
+	printf("\n");
+	put_help(row->help);
+	for (unsigned i = 0; canp_opt_choice(row, i, &c); i++) {
+		printf("\nconfig ");
+		put_symbol(row->name, c.name);
+		printf("\n\tbool \"%s\"\n", c.name);
+		if (c.symbol[0])
+			printf("\tdepends on %s\n", c.symbol + strlen("CONFIG_"));
+		printf("\thelp\n\t  Writes %s = %s.\n", row->name, c.name);
+	}
+	printf("\nendchoice\n\n");
+}
+
+static void put_range(const struct canp_opt *row)
+{
+	const char *dots = strstr(row->range, "..");
+
+	/* The bounds of --cores are themselves a build choice. */
+	if (!strcmp(row->name, "cores"))
+		printf("\trange 0 CANP_MAX_CORES\n");
+	else if (dots)
+		printf("\trange %.*s %s\n", (int)(dots - row->range), row->range, dots + 2);
+	else
+		printf("\trange 0 4294967295\n");
+}
+
+static void put_config(const struct canp_opt *row)
+{
+	struct canp_strbuf help = CANP_STRBUF_INIT;
+	bool whole = row->kind == CANP_OPT_UINT || row->kind == CANP_OPT_U64 ||
+		     row->kind == CANP_OPT_INT;
+
+	printf("config ");
+	put_symbol(row->name, NULL);
+	printf("\n\t%s \"%s\"\n",
+	       row->kind == CANP_OPT_BOOL ? "bool"
+	       : whole                    ? "int"
+					  : "string",
+	       row->name);
+	if (whole)
+		put_range(row);
+	if (row->kind == CANP_OPT_BOOL)
+		printf("\tdefault %c\n", row->def[0]);
+	else
+		printf(whole ? "\tdefault %s\n" : "\tdefault \"%s\"\n", row->def);
+	canp_strbuf_puts(&help, row->help);
+	/* Kconfig has no ranges for texts such as 256m; the program checks them. */
+	if (!whole && strstr(row->range, ".."))
+		canp_strbuf_printf(&help, " Valid: %s%s%s.", row->range, *row->unit ? " " : "",
+				   row->unit);
+	put_help(help.buf);
+	canp_strbuf_fini(&help);
+	printf("\n");
+}
+
+static void put_kconfig(void)
+{
+	printf("# Generated from the option rows by `make kconfig-run`; do not edit.\n");
+	for (unsigned t = 0; t < 2; t++) {
+		const struct canp_opt_table *table = appliance_binds[t].table;
+		const char *group = "";
+
+		for (unsigned i = 0; i < table->nr; i++) {
+			const struct canp_opt *row = &table->rows[i];
+
+			if (row->flags & CANP_OPT_F_JOB)
+				continue;
+			if (strcmp(group, row->group))
+				printf("\ncomment \"%s\"\n\n", row->group);
+			group = row->group;
+			if (row->kind == CANP_OPT_ENUM)
+				put_choice(row);
+			else
+				put_config(row);
+		}
+	}
+}
+
+static int put_tool(const char *what, const char *tool)
+{
+	bool gen = !strcmp(tool, "canp-gen");
+	struct canp_strbuf sb = CANP_STRBUF_INIT;
+	struct canp_opts *o = NULL;
+	int rc;
+
+	if (gen)
+		rc = canp_opts_create(gen_binds, CANP_ARRAY_SIZE(gen_binds), &o);
+	else
+		rc = canp_opts_create(appliance_binds, CANP_ARRAY_SIZE(appliance_binds), &o);
+	if (rc) {
+		fprintf(stderr, "rows: %s\n", o ? canp_opts_error(o) : "out of memory");
+		canp_opts_destroy(o);
+		return 1;
+	}
+	if (!strcmp(what, "markdown"))
+		canp_opts_markdown(o, &sb);
+	else if (!strcmp(what, "man"))
+		canp_opts_man(o, &sb);
+	else
+		canp_opts_bash(o, tool, &sb);
+	fwrite(sb.buf, 1, sb.len, stdout);
+	canp_strbuf_fini(&sb);
+	canp_opts_destroy(o);
+	return 0;
+}
+
+static void put_names(void)
+{
+	for (unsigned t = 0; t < CANP_ARRAY_SIZE(appliance_binds); t++)
+		for (unsigned i = 0; i < appliance_binds[t].table->nr; i++)
+			printf("%s\n", appliance_binds[t].table->rows[i].name);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "kconfig")) {
+		put_kconfig();
+		return 0;
+	}
+	if (argc == 2 && !strcmp(argv[1], "names")) {
+		put_names();
+		return 0;
+	}
+	if (argc == 3 &&
+	    (!strcmp(argv[1], "markdown") || !strcmp(argv[1], "man") || !strcmp(argv[1], "bash")))
+		return put_tool(argv[1], argv[2]);
+	fprintf(stderr, "usage: rows kconfig | names | markdown TOOL | man TOOL | bash TOOL\n");
+	return 2;
+}

@@ -1,0 +1,45 @@
+/*
+ * appliance_cmd.h - the sub-commands of canp-appliance and what they share.
+ */
+#ifndef CANP_TOOLS_APPLIANCE_CMD_H
+#define CANP_TOOLS_APPLIANCE_CMD_H
+
+#include "core/base/strbuf.h"
+#include "core/base/tz.h"
+#include "core/runtime/runtime_cfg.h"
+#include "io/ingest.h"
+#include "io/ingest_cfg.h"
+#include "tools/appliance_cfg.h"
+#include "tools/toolmain.h"
+
+int canp_cmd_run(int argc, char **argv);
+int canp_cmd_inspect(int argc, char **argv);
+int canp_cmd_dbc(int argc, char **argv);
+int canp_cmd_schema(int argc, char **argv);
+int canp_cmd_caps(int argc, char **argv);
+int canp_cmd_doctor(int argc, char **argv);
+int canp_cmd_config(int argc, char **argv);
+
+/* All options of a job and what they resolve to. */
+struct canp_job_cli {
+	struct canp_runtime_cfg rt;
+	struct canp_ingest_cfg in;
+	struct canp_appliance_cfg ui;
+	struct canp_opts *opts;
+	/* resolved; freed by canp_job_cli_fini */
+	struct canp_job_opts job;
+	struct canp_plan_dbc *dbcs;
+	struct canp_strbuf select, exclude, bus;
+	struct canp_tz *tz;
+};
+
+/* Parses the arguments of a sub-command that plans jobs. -1 to go on, else the exit code. */
+int canp_job_cli_parse(struct canp_job_cli *c, const struct canp_tool *tool, int argc, char **argv);
+/* Turns the option structs into c->job and chooses the kernels (--simd, CANP_CPU_DISABLE). -1 or an
+ * exit code with the message printed. */
+int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool);
+void canp_job_cli_fini(struct canp_job_cli *c);
+/* Warning callback: prints the line on stderr. */
+void canp_cmd_warn(void *arg, const char *line);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * appliance_job.c - options become a job description.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/err.h"
+#include "core/base/log.h"
+#include "core/base/timeconv.h"
+#include "core/base/units.h"
+#include "simd/simd.h"
+#include "tools/appliance_cmd.h"
+
+int canp_job_cli_parse(struct canp_job_cli *c, const struct canp_tool *tool, int argc, char **argv)
+{
+	const struct canp_opt_bind binds[] = {
+		{&canp_ingest_opt_table, &c->in},
+		{&canp_runtime_opt_table, &c->rt},
+		{&canp_appliance_opt_table, &c->ui},
+	};
+	struct canp_tool t = *tool;
+
+	memset(c, 0, sizeof(*c));
+	t.help = &c->ui.help;
+	t.version = &c->ui.version;
+	t.config = &c->ui.config;
+	return canp_tool_options(&t, binds, CANP_ARRAY_SIZE(binds), argc, argv, &c->opts);
+}
+
+static const char *join(const struct canp_opt_list *l, struct canp_strbuf *sb)
+{
+	for (unsigned i = 0; i < l->nr; i++)
+		canp_strbuf_printf(sb, "%s%s", i ? "," : "", l->v[i]);
+	return l->nr ? sb->buf : NULL;
+}
+
+/* "can1=a.dbc" -> bus and path. A path that exists as written wins over the '=' reading. */
+static int resolve_dbcs(struct canp_job_cli *c)
+{
+	c->dbcs = calloc(c->in.dbc.nr + 1, sizeof(*c->dbcs));
+	if (!c->dbcs)
+		return -1;
+	for (unsigned i = 0; i < c->in.dbc.nr; i++) {
+		char *text = (char *)(uintptr_t)c->in.dbc.v[i];
+		char *eq = strchr(text, '=');
+
+		c->dbcs[i].path = text;
+		if (eq && eq != text && !memchr(text, '/', (size_t)(eq - text))) {
+			*eq = '\0';
+			c->dbcs[i].bus = text;
+			c->dbcs[i].path = eq + 1;
+		}
+	}
+	return 0;
+}
+
+static int parse_time(const char *text, int64_t open, int64_t *ns)
+{
+	*ns = open;
+	return *text ? canp_time_parse(text, strlen(text), ns) : 0;
+}
+
+static int resolve_times(struct canp_job_cli *c, const struct canp_tool *tool)
+{
+	static const int64_t mul[] = {[CANP_CFG_TS_US] = CANP_NS_PER_US,
+				      [CANP_CFG_TS_NS] = 1,
+				      [CANP_CFG_TS_MS] = CANP_NS_PER_MS};
+	struct canp_job_opts *j = &c->job;
+	int rc;
+
+	if (parse_time(c->in.from, INT64_MIN, &j->from_ns) ||
+	    parse_time(c->in.to, INT64_MAX, &j->to_ns) ||
+	    parse_time(c->in.canp_epoch, 0, &j->format.canp_epoch_ns))
+		return canp_tool_usage(tool, "--from, --to, --canp-epoch: not a time");
+	if (j->from_ns > j->to_ns)
+		return canp_tool_usage(tool, "--from %s is after --to %s", c->in.from, c->in.to);
+	rc = canp_tz_open(c->in.tz, &c->tz);
+	if (rc)
+		return canp_tool_usage(tool,
+				       "--tz %s: %s (install tzdata? names look like "
+				       "Europe/Berlin)",
+				       c->in.tz, canp_strerror(rc));
+	j->format.canp_ts_mul = mul[c->in.canp_ts_unit];
+	j->format.local_to_utc = canp_tz_local_to_utc;
+	j->format.tz_arg = c->tz;
+	return -1;
+}
+
+static void resolve_plan(struct canp_job_cli *c)
+{
+	struct canp_plan_opts *p = &c->job.plan;
+
+	p->dbcs = (void *)c->dbcs;
+	p->nr_dbcs = c->in.dbc.nr;
+	p->j1939 = (int)c->in.j1939;
+	p->select = join(&c->in.select, &c->select);
+	p->exclude = join(&c->in.exclude, &c->exclude);
+	p->bus = join(&c->in.bus, &c->bus);
+	p->raw = c->in.raw;
+	p->unknown_keep = c->in.unknown == CANP_CFG_UNKNOWN_KEEP;
+	p->device_column = c->in.device_column;
+	p->ts_ns_column = c->in.ts_ns;
+	p->enum_labels = c->in.enum_mode == CANP_CFG_ENUM_BOTH;
+}
+
+static void resolve_machine(struct canp_job_cli *c)
+{
+	struct canp_job_opts *j = &c->job;
+
+	j->cores = c->rt.cores;
+	j->ring = (enum canp_ring_kind)c->rt.ring;
+	j->hugepages = (enum canp_hugepages)c->rt.hugepages;
+	j->mem_per_core = c->rt.mem_per_core;
+	j->writer_mem = c->rt.writer_mem;
+	j->pin = c->rt.pin;
+	j->restrict_ops = c->rt.restrict_ops;
+	j->depth = c->in.depth;
+	j->slice_bytes = (uint32_t)(c->in.slice & ~4095ull);
+	j->read_policy = (enum canp_io_policy)c->in.io;
+	canp_log_set_level((enum canp_log_level)c->rt.log_level);
+}
+
+/* Seeded delays make the reorder paths testable on a quiet machine; see tests/e2e_determinism.sh.
+ */
+static void resolve_test_hooks(struct canp_job_opts *j)
+{
+	const char *slow = getenv("CANP_TEST_SLOW_SHARD"), *seed = getenv("CANP_TEST_DELAY_SEED");
+
+	j->slow_shard = slow ? (int)strtol(slow, NULL, 10) : -1;
+	j->delay_seed = seed ? (uint32_t)strtoul(seed, NULL, 10) : 0;
+}
+
+int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool)
+{
+	struct canp_job_opts *j = &c->job;
+	int rc = canp_simd_init((enum canp_isa)(c->rt.simd - 1), getenv("CANP_CPU_DISABLE"));
+
+	if (rc)
+		return canp_tool_usage(tool, rc == -EINVAL
+						     ? "CANP_CPU_DISABLE: unknown feature name"
+						     : "--simd: this processor cannot run it "
+						       "(see `canp-appliance caps`)");
+	rc = resolve_times(c, tool);
+	if (rc >= 0)
+		return rc;
+	if (resolve_dbcs(c))
+		return CANP_EXIT_FATAL;
+	resolve_plan(c);
+	resolve_machine(c);
+	resolve_test_hooks(j);
+	j->inputs = canp_opts_operands(c->opts, &j->nr_inputs);
+	j->globs = c->in.glob.v;
+	j->nr_globs = c->in.glob.nr;
+	j->follow_symlinks = c->in.follow_symlinks;
+	j->order_by_size = c->in.order == CANP_CFG_ORDER_SIZE;
+	j->out = *c->in.output ? c->in.output : NULL;
+	j->device = c->in.device;
+	j->unit_bytes = c->in.unit;
+	j->format.limits = (struct canp_format_limits){
+		.file_inflated_max = c->in.limit_file_inflated,
+		.member_inflated_max = (uint32_t)c->in.limit_member_inflated,
+		.ratio_max = c->in.limit_ratio,
+	};
+	j->sink = c->in.sink == CANP_CFG_SINK_CSV ? CANP_SINK_CSV : CANP_SINK_PARQUET;
+	j->codec = c->in.codec == CANP_CFG_CODEC_GZIP ? CANP_PQ_GZIP : CANP_PQ_NONE;
+	j->codec_level = (int)c->in.gzip_level;
+	j->rowgroup_rows = c->in.rowgroup_rows;
+	j->wait_on_enospc = c->in.on_enospc == CANP_CFG_ENOSPC_WAIT;
+	return -1;
+}
+
+void canp_job_cli_fini(struct canp_job_cli *c)
+{
+	canp_opts_destroy(c->opts);
+	canp_tz_close(c->tz);
+	free(c->dbcs);
+	canp_strbuf_fini(&c->select);
+	canp_strbuf_fini(&c->exclude);
+	canp_strbuf_fini(&c->bus);
+}
+
+void canp_cmd_warn(void *arg, const char *line)
+{
+	unsigned *shown = arg;
+
+	/* A broken database can hold thousands of oddities; `canp-appliance dbc` lists them all. */
+	if (!shown || (*shown)++ < 20)
+		fprintf(stderr, "warning: %s\n", line);
+	else if (*shown == 21)
+		fprintf(stderr, "warning: more follow; see `canp-appliance dbc FILE`\n");
+}

@@ -1,0 +1,291 @@
+/*
+ * appliance_run.c - `canp-appliance run`: plan, show, do, report.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/err.h"
+#include "io/ingest_shard.h"
+#include "io/outdir.h"
+#include "io/report.h"
+#include "io/source/fsinfo.h"
+#include "simd/simd.h"
+#include "tools/appliance_cmd.h"
+
+static const struct canp_tool run_tool = {
+	.name = "canp-appliance run",
+	.synopsis = "[-d [BUS=]FILE.dbc]... -o DIR [OPTION]... INPUT...",
+	.text = "Reads CAN logs (files, folders, globs, @LIST, -) and writes one table per "
+		"message.",
+};
+
+struct run_progress {
+	bool on;
+	uint64_t started_ns;
+};
+
+/* Progress by compressed input bytes of the files that are done. */
+static void run_progress(void *arg, const struct canp_job *job)
+{
+	struct run_progress *p = arg;
+	uint64_t done = 0, bytes = 0, frames = 0;
+	double s = (double)(canp_clock_ns() - p->started_ns) / 1e9, share;
+	char b[32], f[32];
+
+	if (!p->on)
+		return;
+	for (uint32_t i = 0; i < job->nr_files; i++) {
+		const struct canp_file_result *r = &job->results[i];
+
+		/* A status read a moment too early only makes the line a moment late. */
+		if (__atomic_load_n(&r->status, __ATOMIC_RELAXED) == CANP_FILE_PENDING)
+			continue;
+		done++;
+		bytes += canp_job_input(job, i)->size;
+		frames += r->counts.frames;
+	}
+	share = job->units.bytes ? (double)bytes / (double)job->units.bytes : 1;
+	fprintf(stderr, "\r[%5.1f%%] files %llu/%u  %s/s  %s frames/s  eta %.0f s   ", share * 100,
+		(unsigned long long)done, job->nr_files,
+		canp_tool_bytes(s > 0 ? (double)bytes / s : 0, b),
+		canp_tool_count(s > 0 ? (double)frames / s : 0, f),
+		share > 0 ? s / share - s : 0.0);
+}
+
+static void print_damage(const struct canp_job *job)
+{
+	unsigned shown = 0;
+
+	for (uint32_t i = 0; i < job->nr_files; i++) {
+		const struct canp_file_result *r = &job->results[i];
+
+		for (uint32_t k = 0; k < r->kept_faults && k < 3; k++) {
+			const struct canp_fault *f =
+				&job->faults[(size_t)i * job->faults_per_file + k];
+
+			if (r->status == CANP_FILE_SKIPPED)
+				continue;
+			if (shown++ == 20) {
+				fprintf(stderr, "more damage is listed in canp_errors and "
+						"_canp/report.jsonl\n");
+				return;
+			}
+			fprintf(stderr, "%s: offset %llu: %s (%s); %s\n",
+				canp_job_input(job, i)->path, (unsigned long long)f->offset,
+				canp_fault_text(f->code), f->detail, canp_fault_fix(f->code));
+		}
+	}
+}
+
+static void print_summary(const struct canp_job *job)
+{
+	const struct canp_job_totals *t = &job->totals;
+	char a[32], b[32], c[32];
+
+	printf("files      %llu ok, %llu damaged, %llu failed, %llu skipped, %llu duplicate\n",
+	       (unsigned long long)t->files_ok, (unsigned long long)t->files_damaged,
+	       (unsigned long long)t->files_failed, (unsigned long long)t->files_skipped,
+	       (unsigned long long)t->files_duplicate);
+	printf("frames     %llu (%llu decoded, %llu of unknown ids, %llu not selected, %llu error, "
+	       "%llu remote)\n",
+	       (unsigned long long)t->frames, (unsigned long long)t->frames_decoded,
+	       (unsigned long long)t->frames_unknown, (unsigned long long)t->frames_dropped,
+	       (unsigned long long)t->error_frames, (unsigned long long)t->remote_frames);
+	for (uint32_t i = 0; i < job->nr_unknown && i < 5; i++)
+		printf("           unknown id 0x%X%s on bus %u: %llu frames\n",
+		       job->unknown[i].id & 0x1fffffffu, job->unknown[i].id >> 31 ? "x" : "",
+		       job->unknown[i].bus, (unsigned long long)job->unknown[i].frames);
+	if (t->gaps || t->bad_times)
+		printf("gaps       %llu reported by the loggers; %llu frames with impossible "
+		       "times\n",
+		       (unsigned long long)t->gaps, (unsigned long long)t->bad_times);
+	if (t->damage_events)
+		printf("damage     %llu places, see canp_errors and _canp/report.jsonl\n",
+		       (unsigned long long)t->damage_events);
+	printf("dataset    %s: %llu tables, %llu rows, %llu signal values, %llu parts, %s\n",
+	       job->opts.out, (unsigned long long)t->messages, (unsigned long long)t->rows,
+	       (unsigned long long)t->signals, (unsigned long long)t->parts,
+	       canp_tool_bytes((double)t->bytes_out, a));
+	printf("bytes      %s in, %s inflated\n", canp_tool_bytes((double)t->bytes_in, a),
+	       canp_tool_bytes((double)t->bytes_inflated, b));
+	printf("speed      %.2f s: %.1f files/s, %s/s in, %s frames/s on %u core%s%s\n",
+	       t->elapsed_s, (double)t->files / t->elapsed_s,
+	       canp_tool_bytes((double)t->bytes_in / t->elapsed_s, a),
+	       canp_tool_count((double)t->frames / t->elapsed_s, b), job->info.cores,
+	       job->info.cores == 1 ? "" : "s",
+	       job->info.oversubscribed ? " (oversubscribed)" : "");
+	printf("machine    simd %s, ring %s, pages %s, peak memory %s\n",
+	       canp_isa_name(canp_simd.isa),
+	       job->info.ring.kind == CANP_RING_SYNC ? "sync" : "io_uring",
+	       canp_page_kind_name(job->info.hugepages.kind),
+	       canp_tool_bytes((double)t->peak_mem_bytes, c));
+	if (!t->complete)
+		printf("INCOMPLETE %llu files were not processed; published parts are valid\n",
+		       (unsigned long long)t->files_pending);
+}
+
+static void print_json(const struct canp_job *job)
+{
+	struct canp_strbuf sb = CANP_STRBUF_INIT;
+	struct canp_json js = CANP_JSON_INIT(&sb, 2);
+
+	canp_json_object(&js);
+	canp_report_totals(&js, job);
+	canp_json_end(&js);
+	canp_strbuf_putc(&sb, '\n');
+	canp_tool_print(&sb);
+}
+
+/* Which formats the files have, by their first bytes. */
+static void dry_formats(const struct canp_job *job)
+{
+	static uint8_t head[64 << 10];
+	uint64_t count[16] = {0}, unknown = 0;
+	void *scratch = aligned_alloc(64, (canp_format_probe_scratch() + 63) & ~63UL);
+
+	for (uint32_t i = 0; scratch && i < job->nr_files; i++) {
+		const struct canp_input *in = canp_job_input(job, i);
+		FILE *f = in->err ? NULL : fopen(in->path, "rb");
+		const struct canp_format *fmt = NULL;
+		bool gz = false;
+
+		if (f) {
+			size_t n = fread(head, 1, sizeof(head), f);
+
+			fmt = n ? canp_format_probe(head, n, scratch, &gz) : NULL;
+			fclose(f);
+		}
+		if (!fmt)
+			unknown++;
+		for (unsigned k = 0; fmt && canp_formats[k]; k++)
+			count[k & 15] += canp_formats[k] == fmt;
+	}
+	free(scratch);
+	for (unsigned k = 0; canp_formats[k]; k++)
+		if (count[k & 15])
+			printf("format     %-8s %llu files\n", canp_formats[k]->name,
+			       (unsigned long long)count[k & 15]);
+	if (unknown)
+		printf("format     unknown  %llu files\n", (unsigned long long)unknown);
+}
+
+/* Free space where the output will be: of the nearest folder that exists. */
+static uint64_t dry_free_bytes(const char *out)
+{
+	struct canp_fsinfo fi;
+	char path[4096];
+	int fd, rc;
+
+	snprintf(path, sizeof(path), "%s", out);
+	for (;;) {
+		char *slash;
+
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd >= 0)
+			break;
+		slash = strrchr(path, '/');
+		if (!slash || slash == path) {
+			fd = open(slash ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			break;
+		}
+		*slash = '\0';
+	}
+	rc = fd < 0 ? -1 : canp_fsinfo_dir(fd, &fi);
+	if (fd >= 0)
+		close(fd);
+	return rc ? 0 : fi.free_bytes;
+}
+
+static int dry_run(const struct canp_job *job)
+{
+	const struct canp_job_mem *m = job->mem;
+	uint64_t cols = 0;
+	char a[32], b[32], c[32];
+
+	for (uint32_t i = 0; i < job->plan->nr_tables; i++)
+		for (uint32_t k = 0; k < job->plan->tables[i].nr_cols; k++)
+			cols += !job->plan->tables[i].cols[k].hidden;
+	printf("files      %u, %s, in %u units of %s\n", job->nr_files,
+	       canp_tool_bytes((double)job->units.bytes, a), job->units.nr,
+	       canp_tool_bytes((double)job->units.target, b));
+	for (uint32_t i = 0; i < job->nr_files; i++)
+		if (canp_job_input(job, i)->err)
+			printf("           %s: %s\n", canp_job_input(job, i)->path,
+			       canp_strerror(canp_job_input(job, i)->err));
+	dry_formats(job);
+	printf("tables     %u with %llu signal columns, %llu warnings\n", job->plan->nr_tables,
+	       (unsigned long long)cols, (unsigned long long)job->nr_warnings);
+	printf("memory     %s per core%s, %s for open row groups at most\n",
+	       canp_tool_bytes((double)m->arena_bytes, a),
+	       m->raised ? " (raised: this many tables need it)" : "",
+	       canp_tool_bytes((double)m->writer_bytes, b));
+	printf("pages      %u rows, row groups of %u rows\n", m->run_rows, m->rowgroup_rows);
+	/* Measured on dense and sparse traffic: packed columns take 0.5 to 0.9 of compressed logs.
+	 */
+	printf("output     about %s expected, %s free\n",
+	       canp_tool_bytes((double)job->units.bytes * 0.9, a),
+	       job->opts.out ? canp_tool_bytes((double)dry_free_bytes(job->opts.out), c) : "?");
+	return CANP_EXIT_OK;
+}
+
+static int run_job(struct canp_job_cli *c, struct canp_job *job)
+{
+	struct canp_strbuf err = CANP_STRBUF_INIT;
+	struct run_progress progress = {
+		.on = !c->ui.quiet && (c->ui.progress == CANP_CFG_PROGRESS_ALWAYS ||
+				       (c->ui.progress == CANP_CFG_PROGRESS_AUTO && isatty(2))),
+		.started_ns = canp_clock_ns(),
+	};
+	int rc = canp_job_run(job, run_progress, &progress, &err);
+	int code = job->totals.exit_code;
+
+	if (progress.on)
+		fprintf(stderr, "\r%-79s\r", "");
+	if (rc && err.len)
+		fprintf(stderr, "canp-appliance: %s\n", err.buf);
+	canp_strbuf_fini(&err);
+	if (job->info.cores) {
+		if (!c->ui.quiet)
+			print_damage(job);
+		if (c->ui.json)
+			print_json(job);
+		else if (!c->ui.quiet)
+			print_summary(job);
+	}
+	return rc && !code ? CANP_EXIT_FATAL : code;
+}
+
+int canp_cmd_run(int argc, char **argv)
+{
+	struct canp_strbuf err = CANP_STRBUF_INIT;
+	struct canp_job *job = NULL;
+	struct canp_job_cli c;
+	unsigned shown = 0;
+	int code = canp_job_cli_parse(&c, &run_tool, argc, argv);
+
+	if (code >= 0)
+		return code;
+	code = canp_job_cli_resolve(&c, &run_tool);
+	if (code < 0 && !c.job.nr_inputs)
+		code = canp_tool_usage(&run_tool, "no INPUT given");
+	if (code < 0 && !c.job.out && !c.ui.dry_run)
+		code = canp_tool_usage(&run_tool, "no output folder given (-o DIR)");
+	if (code < 0 &&
+	    canp_job_create(&c.job, c.ui.quiet ? NULL : canp_cmd_warn, &shown, &err, &job)) {
+		fprintf(stderr, "canp-appliance: %s\n", err.len ? err.buf : "cannot plan the job");
+		code = CANP_EXIT_FATAL;
+	}
+	if (code < 0 && !c.ui.dry_run && canp_outdir_refuse(c.job.out, &err))
+		code = canp_tool_usage(&run_tool, "%s", err.buf);
+	if (code < 0)
+		code = c.ui.dry_run ? dry_run(job) : run_job(&c, job);
+	canp_job_destroy(job);
+	canp_strbuf_fini(&err);
+	canp_job_cli_fini(&c);
+	return code;
+}

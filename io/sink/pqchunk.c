@@ -656,6 +656,8 @@ static void index_bounds(const struct canp_pqleaf *l, const struct canp_pqpage *
 {
 	if (!p->nonnull || l->kind != CANP_PQL_COL)
 		return;
+	/* half floats are not in the order of their indices and may be NaN: no bounds */
+	mm->nan |= l->col->is_float != 0;
 	canp_pqmm_add(mm, l->type, l->is_unsigned,
 		      canp_pqv_phys(l->col, l->type, canp_pqv_raw_of_index(l->col, p->lo)));
 	canp_pqmm_add(mm, l->type, l->is_unsigned,

@@ -3,7 +3,8 @@
  *
  * Header line; ts as ISO 8601 UTC with microseconds; doubles as the shortest text that reads back
  * to the same value; empty field = null; quotes only where needed; lines end in \n as DuckDB,
- * pandas and R expect (CRLF on request is not offered). Byte columns are hex.
+ * pandas and R expect (CRLF on request is not offered). Byte columns are hex, booleans true and
+ * false.
  *
  * Only raw runs and chunks can be written: a job with --format=csv builds raw chunks and never
  * packs columns. No allocation; thread of the owner only.
@@ -37,6 +38,8 @@ int canp_csv_chunk(const struct canp_csv_opts *o, const struct canp_chunk *chunk
 /* Shortest decimal text that reads back to the same double; NaN, inf as "NaN", "Infinity". buf has
  * 32 bytes; returns the length. Any thread. */
 size_t canp_csv_double(double v, char *buf);
+/* The same for a float: shortest text that reads back to the same float. */
+size_t canp_csv_float(float v, char *buf);
 /* "2024-01-02T03:04:05.000006Z" of microseconds since 1970; any i64. buf has 40 bytes. */
 size_t canp_csv_time(int64_t us, char *buf);
 

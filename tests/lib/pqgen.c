@@ -220,9 +220,9 @@ void pqgen_init(struct pqgen *g, uint64_t seed, enum canp_rec_class cls, enum pq
 			snprintf(g->names[i], sizeof(g->names[i]), "Sig%u", i);
 		}
 	}
-	g->values[0] = (struct canp_valdesc){0, "off"};
-	g->values[1] = (struct canp_valdesc){1, "on, \"really\""};
-	g->values[2] = (struct canp_valdesc){-1, "minus"};
+	g->values[0] = (struct canp_valdesc){-1, "minus"};
+	g->values[1] = (struct canp_valdesc){0, "off"};
+	g->values[2] = (struct canp_valdesc){1, "on, \"really\""};
 	for (uint32_t i = 0; i < t->nr_cols; i++) {
 		g->cols[i].name = g->cols[i].dbc_name = g->names[i];
 		g->cols[i].unit = "km/h";

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/assert.h"
 #include "core/base/bytes.h"
 #include "core/base/units.h"
 #include "io/can/value.h"
@@ -218,15 +219,14 @@ static void row_column(struct row_buf *r, const struct canp_csv_opts *o, uint32_
 		row_value(r, c, raw);
 }
 
-static void row_write(const struct canp_csv_opts *o, const struct canp_chunk *chunk, unsigned row,
-		      const struct canp_meta_run *m)
+static void row_write(const struct canp_csv_opts *o, const uint8_t *rec, unsigned len_byte,
+		      const struct canp_run_meta *m)
 {
 	const struct canp_table *t = o->table;
-	const uint8_t *rec = chunk->rec + (size_t)row * t->stride;
-	unsigned len = chunk->lens ? canp_min(chunk->lens[row], t->payload_max) : t->payload_max;
+	unsigned len = canp_min(len_byte, (unsigned)t->payload_max);
 	int64_t ns = (int64_t)canp_le64(rec);
 	struct row_buf r = {.sink = &o->sink};
-	char buf[FIELD_MAX];
+	char buf[FIELD_MAX], device[257];
 	const char *name;
 
 	row_add(&r, buf, canp_csv_time(canp_floor_div(ns, CANP_NS_PER_US), buf));
@@ -237,8 +237,6 @@ static void row_write(const struct canp_csv_opts *o, const struct canp_chunk *ch
 	row_char(&r, ',');
 	row_int(&r, m->src);
 	if (o->device_column) {
-		char device[257];
-
 		name = o->device_name ? o->device_name(o->arg, m->device) : NULL;
 		snprintf(device, sizeof(device), "%s", name ? name : "");
 		row_char(&r, ',');
@@ -256,16 +254,38 @@ static void row_write(const struct canp_csv_opts *o, const struct canp_chunk *ch
 
 int canp_csv_chunk(const struct canp_csv_opts *o, const struct canp_chunk *chunk, unsigned *row)
 {
+	size_t stride = o->table->stride;
 	unsigned at = 0;
 
-	while (at + 1 < chunk->nr_meta && chunk->meta[at + 1].start <= *row)
-		at++;
 	for (; *row < chunk->rows; (*row)++) {
+		const struct canp_meta_run *m;
+
 		if (!sink_ready(o))
 			return 1;
 		while (at + 1 < chunk->nr_meta && chunk->meta[at + 1].start <= *row)
 			at++;
-		row_write(o, chunk, *row, &chunk->meta[at]);
+		m = &chunk->meta[at];
+		row_write(
+			o, chunk->rec + *row * stride, chunk->lens ? chunk->lens[*row] : 0xff,
+			&(struct canp_run_meta){.src = m->src, .device = m->device, .bus = m->bus});
+	}
+	return 0;
+}
+
+int canp_csv_run(const struct canp_csv_opts *o, const struct canp_run *run, unsigned *row)
+{
+	uint32_t stride = o->table->stride, per = CANP_RUN_RAW_PER_SLOT(stride), end = 0;
+	struct canp_segcur cur = canp_segcur_at(&run->meta);
+	struct canp_run_meta m = {0};
+
+	CANP_ASSERT(run->raw);
+	for (; *row < run->rows; (*row)++) {
+		if (!sink_ready(o))
+			return 1;
+		while (end <= *row && canp_segcur_read(&cur, &m, sizeof(m)) == sizeof(m))
+			end += m.rows;
+		row_write(o, run->raw_rec[*row / per] + (size_t)(*row % per) * stride,
+			  run->raw_lens ? run->raw_lens[*row] : 0xff, &m);
 	}
 	return 0;
 }

@@ -6,7 +6,7 @@
  * pandas and R expect (CRLF on request is not offered). Byte columns are hex, booleans true and
  * false.
  *
- * Only raw runs and chunks can be written: a job with --format=csv builds raw chunks and never
+ * Only raw runs and chunks can be written: a builder whose run_rows is CANP_CSV_RUN_ROWS never
  * packs columns. No allocation; thread of the owner only.
  */
 #ifndef CANP_SINK_SINK_CSV_H
@@ -17,6 +17,7 @@
 
 #include "io/can/group.h"
 #include "io/sink/bytesink.h"
+#include "io/sink/run.h"
 
 struct canp_csv_opts {
 	const struct canp_table *table;
@@ -34,6 +35,11 @@ int canp_csv_header(const struct canp_csv_opts *o);
 /* Writes rows from *row on, as many as the sink has room for, and advances *row. 0 when the chunk
  * is done, 1 when the sink is full. */
 int canp_csv_chunk(const struct canp_csv_opts *o, const struct canp_chunk *chunk, unsigned *row);
+
+/* The same for a raw run, which must stay until it is done. */
+int canp_csv_run(const struct canp_csv_opts *o, const struct canp_run *run, unsigned *row);
+/* run_rows of builders whose runs go to CSV: below CANP_RUN_RAW_ROWS, so they stay raw. */
+#define CANP_CSV_RUN_ROWS 768u
 
 /* Shortest decimal text that reads back to the same double; NaN, inf as "NaN", "Infinity". buf has
  * 32 bytes; returns the length. Any thread. */

@@ -150,11 +150,14 @@ static void ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code 
 	const struct canp_input *in = canp_job_input(is->job, is->file);
 	struct canp_fault f;
 
+	r->err = err;
+	r->status = err || in->named ? CANP_FILE_FAILED : CANP_FILE_SKIPPED;
+	/* Other files beside the logs are no damage: canp_files lists them as skipped. */
+	if (r->status == CANP_FILE_SKIPPED)
+		return;
 	canp_fault_set(&f, code, 0, in->err ? 0 : in->size, "%s%s%s", what, err ? ": " : "",
 		       err ? canp_strerror(err) : "");
 	ingest_fault(is, &f);
-	r->err = err;
-	r->status = err || in->named ? CANP_FILE_FAILED : CANP_FILE_SKIPPED;
 }
 
 /* Opens the file after the current one early, so that its first slices are on their way. */

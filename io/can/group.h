@@ -44,7 +44,8 @@ struct canp_group_counts {
 	uint64_t frames_dropped; /* not selected, bus not selected, outside --from/--to */
 	uint64_t error_frames, remote_frames, overload_frames, gaps;
 	uint64_t bad_times;	 /* timestamp not representable: frame dropped and counted */
-	int64_t first_ns, last_ns, min_ns, max_ns; /* valid when frames > 0; data frames and events */
+	int64_t first_ns, last_ns, min_ns, max_ns; /* of frames inside --from/--to on selected
+						    * buses, events included; 0 when none */
 };
 
 struct canp_group;
@@ -56,7 +57,8 @@ struct canp_group_opts {
 	void (*chunk)(void *arg, unsigned slot, const struct canp_table *table,
 		      const struct canp_chunk *chunk);
 	void *arg;
-	int64_t from_ns, to_ns; /* INT64_MIN / INT64_MAX: open */
+	/* Frames of from_ns <= ts < to_ns are kept; INT64_MIN / INT64_MAX: open. */
+	int64_t from_ns, to_ns;
 };
 
 /* Bytes of memory one grouper needs for this plan (chunks, side arrays, slots). */
@@ -64,7 +66,8 @@ size_t canp_group_bytes(const struct canp_plan *plan);
 /* Builds a grouper in mem (64-byte aligned, canp_group_bytes() long; owned by the caller, must
  * outlive it). Shard thread only from here on. */
 struct canp_group *canp_group_init(void *mem, const struct canp_group_opts *opts);
-void canp_group_fini(struct canp_group *g); /* frees the unknown-id set */
+/* Ends the use of mem; rows not flushed are forgotten. */
+void canp_group_fini(struct canp_group *g);
 
 /* A new input file. src is its row in canp_files. */
 void canp_group_file_begin(struct canp_group *g, uint32_t src);
@@ -90,7 +93,10 @@ void canp_group_flush(struct canp_group *g);
 const struct canp_slot *canp_group_slots(const struct canp_group *g);
 
 const struct canp_group_counts *canp_group_counts(const struct canp_group *g);
-/* Unknown ids seen since creation: calls fn(arg, id with bit 31 = ext, bus, frames). */
+/* Frames of unknown ids that found no room in the set of unknown ids (they are counted, and kept
+ * with --unknown=keep, but not listed). */
+uint64_t canp_group_unknown_overflow(const struct canp_group *g);
+/* Unknown ids seen since creation, in no particular order: calls fn(arg, id with bit 31 = ext, bus, frames). */
 void canp_group_unknown_for_each(const struct canp_group *g,
 				 void (*fn)(void *arg, uint32_t id, unsigned bus, uint64_t frames),
 				 void *arg);

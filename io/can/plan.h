@@ -172,9 +172,9 @@ static inline unsigned canp_plan_nr_slots(const struct canp_plan *plan)
 const struct canp_table *canp_plan_transport(const struct canp_plan *plan, unsigned i);
 
 /* Id map of one bus; NULL when --bus excludes it. name may be NULL. Control plane or format open;
- * thread-safe (read-only). A full name match (-d vcan0=F) beats a number match, which beats F. A
- * number (-d 1=F) matches buses of that number; a name with a number (-d can1=F) does so only for
- * buses that have no name. */
+ * thread-safe (read-only). A full name match (-d vcan0=F) beats a number match, which beats F. Names
+ * compare without case. A number (-d 1=F) matches buses of that number; a name with a number
+ * (-d can1=F) does so only for buses whose own name does not end in it (vcan1 is not can1). */
 const struct canp_idmap *canp_plan_map(const struct canp_plan *plan, const char *name,
 				       unsigned number);
 

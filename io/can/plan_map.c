@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/base/units.h"
 #include "io/can/plan_parts.h"
@@ -43,7 +44,7 @@ static int map_rank(const char *spec, const struct plan_mapkey *k)
 		return 0;
 	if (k->kind == PLAN_MAP_DEFAULT)
 		return -1;
-	if (k->kind == PLAN_MAP_NAME && !strcmp(spec, k->name))
+	if (k->kind == PLAN_MAP_NAME && !strcasecmp(spec, k->name))
 		return 2;
 	if (!map_trailing(spec, &number, &digits) || number != k->number)
 		return -1;
@@ -164,7 +165,7 @@ static const struct canp_idmap *map_find(const struct plan *p, enum plan_mapkind
 
 		if (k->kind != kind)
 			continue;
-		if (kind == PLAN_MAP_NAME ? !strcmp(k->name, name) : k->number == number)
+		if (kind == PLAN_MAP_NAME ? !strcasecmp(k->name, name) : k->number == number)
 			return p->pub.maps[i];
 	}
 	return NULL;
@@ -216,14 +217,19 @@ void plan_finish_maps(struct plan *p)
 }
 
 /* --bus: the items are names or numbers, as in -d. */
-static bool map_bus_wanted(const struct plan *p, const char *name, uint64_t number)
+static bool map_bus_wanted(const struct plan *p, const char *name, uint64_t number,
+			   enum plan_mapkind by_number)
 {
+	struct plan_mapkey named = {PLAN_MAP_NAME, name, UINT64_MAX};
+	struct plan_mapkey numbered = {by_number, name, number};
+
 	if (!p->pub.opts.bus)
 		return true;
 	for (uint32_t i = 0; i < p->buses.nr; i++) {
-		struct plan_mapkey k = {*name ? PLAN_MAP_NAME : PLAN_MAP_NUMBER, name, number};
+		const char *item = p->buses.v[i].text;
 
-		if (p->buses.v[i].text && map_rank(p->buses.v[i].text, &k) > 0)
+		if (item &&
+		    ((*name && map_rank(item, &named) == 2) || map_rank(item, &numbered) > 0))
 			return true;
 	}
 	return false;
@@ -235,12 +241,20 @@ const struct canp_idmap *canp_plan_map(const struct canp_plan *plan, const char 
 	const struct plan *p = (const struct plan *)plan;
 	const struct canp_idmap *m = NULL;
 
+	enum plan_mapkind by_number = PLAN_MAP_NUMBER;
+	uint64_t n;
+	bool digits;
+
 	name = name ? name : "";
-	if (!map_bus_wanted(p, name, number))
+	/* A name that ends in the number is an interface ("vcan1") and not another spelling of
+	 * "can1"; any other name is a label that says nothing about the number. */
+	if (map_trailing(name, &n, &digits) && n == number)
+		by_number = PLAN_MAP_NUMBERED;
+	if (!map_bus_wanted(p, name, number, by_number))
 		return NULL;
 	if (*name)
 		m = map_find(p, PLAN_MAP_NAME, name, number);
 	if (!m)
-		m = map_find(p, *name ? PLAN_MAP_NUMBERED : PLAN_MAP_NUMBER, name, number);
+		m = map_find(p, by_number, name, number);
 	return m ? m : p->pub.maps[0];
 }

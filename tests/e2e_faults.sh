@@ -119,13 +119,12 @@ if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=$((need / 2))k none mnt 2>/dev
 	dd if=/dev/zero of=mnt/filler bs=1k count=$((need / 4)) status=none
 	mount -o remount,size=$((need + need / 8 + 2048))k mnt
 	dd if=/dev/zero of=mnt/filler bs=1k count=$((need / 2)) status=none
-	timeout -k 5 90 "$APP" run --json -d m.dbc --on-enospc wait -o mnt/o many >out 2>err &
-	pid=$!
+	start run --json -d m.dbc --on-enospc wait -o mnt/o many
 	sleep 4
 	check "--on-enospc=wait waits" kill -0 $pid
 	rm mnt/filler
-	wait $pid
-	eq "--on-enospc=wait goes on when there is room: exit" $? 0
+	finish
+	eq "--on-enospc=wait goes on when there is room: exit" $rc 0
 	eq "and the dataset is the same bytes" "$(dataset_hash mnt/o)" "$(dataset_hash ref)"
 	umount mnt && E2E_MOUNTS=
 else
@@ -186,6 +185,7 @@ rc=$?
 check "1500 tables in 64 MiB: done, or refused with the way out (exit $rc)" \
 	eval '[ $rc -eq 0 ] || { [ $rc -eq 1 ] && grep -q -- --writer-mem err; }'
 
+E2E_TIMEOUT_S=60
 echo "-- signals"
 for i in $(seq 100 299); do echo "candump slow/$i.log seed=$i frames=200 step=900"; done >slowlines
 logs make <slowlines
@@ -193,11 +193,12 @@ logs make <slowlines
 interrupted() {
 	local sig=$1 dir=$2
 	shift 2
-	CANP_TEST_SLOW_SHARD=0 timeout -k 5 60 "$APP" run --json -d m.dbc --unit 1 -o "$dir" "$@" slow >out 2>err &
+	export CANP_TEST_SLOW_SHARD=0
+	start run --json -d m.dbc --unit 1 -o "$dir" "$@" slow
+	unset CANP_TEST_SLOW_SHARD
 	sleep 1.5
-	pkill -"$sig" -P $! -x canp-appliance 2>/dev/null || kill -"$sig" $!
-	wait $!
-	rc=$?
+	kill -"$sig" $pid
+	finish
 }
 # kept TEXT DIR: the rows of a csv dataset are those of the files that count as processed, and those
 # are a run from the first on: everything below the frontier.
@@ -233,22 +234,19 @@ eq "SIGTERM: exit" $rc 143
 eq "SIGTERM: run.json says incomplete" "$(json term/_canp/run.json 'd["complete"]')" False
 sound "SIGTERM" term
 canp 64 "an interrupted dataset is not continued by accident" run -d m.dbc -o term in
-CANP_TEST_SLOW_SHARD=0 "$APP" run --json -d m.dbc --unit 1 --cores 1 -o twice slow >out 2>err &
-pid=$!
+export CANP_TEST_SLOW_SHARD=0
+start run --json -d m.dbc --unit 1 --cores 1 -o twice slow
 sleep 1
-start=$(date +%s%N)
 kill -INT $pid
 kill -INT $pid
-wait $pid
-rc=$?
-ms=$((($(date +%s%N) - start) / 1000000))
+finish
 check "a second signal aborts (exit $rc after $ms ms)" test $rc -eq 130 -a $ms -lt 3000
 check "nothing broken is visible after the abort" logs pqcheck twice
-CANP_TEST_SLOW_SHARD=0 "$APP" run --json -d m.dbc --unit 1 --cores 2 -o killed slow >out 2>err &
-pid=$!
+start run --json -d m.dbc --unit 1 --cores 2 -o killed slow
 sleep 1
 kill -KILL $pid
-wait $pid 2>/dev/null
+finish
+unset CANP_TEST_SLOW_SHARD
 check "nothing broken is visible after SIGKILL" logs pqcheck killed
 check "no run.json after SIGKILL" test ! -e killed/_canp/run.json
 canp 64 "a killed job's folder is refused" run -d m.dbc -o killed in

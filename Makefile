@@ -61,7 +61,7 @@ obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 # A tool is tools/canp_<x>.c (main) and its tools/<x>_*.c, e.g. canp_appliance.c + appliance_run.c.
 TOOLS    := $(patsubst tools/canp_%.c,%,$(wildcard tools/canp_*.c))
 BINS     := $(foreach t,$(TOOLS),$(BIN)/canp-$(t))
-TESTS    := $(patsubst tests/%.c,%,$(wildcard tests/t_*.c))
+TESTS    := $(patsubst tests/%.c,%,$(filter-out $(KCONFIG_OFF),$(wildcard tests/t_*.c)))
 TESTBINS := $(foreach t,$(TESTS),$(O)/tests/$(t))
 
 .PHONY: all help clean distclean deps deps-test demo check check-unit check-fmt fmt soak install lint tests

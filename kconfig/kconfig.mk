@@ -52,8 +52,9 @@ include $(KCONFIG_DEFAULT)/auto.conf
 endif
 endif
 
-ifeq ($(CONFIG_CANP_ZSTD),y)
-KCONFIG_LIBS += -lzstd
+# What a choice leaves out, sources and their tests; headers have inline stand-ins for them.
+ifneq ($(CONFIG_CANP_SINK_CSV),y)
+KCONFIG_OFF += io/sink/sink_csv.c tests/t_sink_csv.c
 endif
 
 # ---- targets -------------------------------------------------------------------------------------

@@ -32,12 +32,13 @@ readme-options: $(ROWS)
 	/<!-- \/options -->/ { skip = 0 } !skip' README.md >$(O)/README.md && cp $(O)/README.md README.md
 
 # ---- style gates ---------------------------------------------------------------------------------
-LINTS := layers headers tidy opts fmt links
+LINTS := layers headers tidy opts kconfig fmt links
 lint_args_headers = $(AUTOCONF) $(CC)
 lint_args_opts    = $(ROWS)
+lint_args_kconfig = $(ROWS)
 lint_args_links   = $(O) $(CC) "$(LIBS_SYS)" "$(LD_$(FLAVOUR))"
 
-## lint: style gates: layers, headers, tidy, options, format, links
+## lint: style gates: layers, headers, tidy, options, configuration, format, links
 # All of them run, then the target fails if one did.
 lint: $(ROWS) $(ARCHIVES)
 	@bad=; $(foreach l,$(LINTS),sh tests/lint/$(l).sh $(lint_args_$(l)) || bad="$$bad $(l)";) \

@@ -133,7 +133,7 @@ DEPS_TEST := python3-can tshark strace
 ## deps: installs the packages of the build and of the gates (apt, as root or through sudo)
 ## deps-test: installs what only some tests need
 deps:
-	@sh kconfig/deps.sh $(DEPS) $$(command -v npm >/dev/null || echo nodejs npm)
+	@sh kconfig/deps.sh $(DEPS) $(KCONFIG_DEPS) $$(command -v npm >/dev/null || echo nodejs npm)
 deps-test:
 	@sh kconfig/deps.sh $(DEPS_TEST)
 

@@ -14,6 +14,22 @@ check-asan:
 check-tsan:
 	@$(MAKE) --no-print-directory FLAVOUR=tsan check-unit
 
+# ---- packaging -----------------------------------------------------------------------------------
+.PHONY: check-install check-menuconfig soak-configs
+
+## check-install: installs into a temporary folder, looks at it, uninstalls
+## check-menuconfig: uses menuconfig in a terminal of its own (tmux)
+# 77 means that the test said why it cannot run here.
+check-install: all
+	@sh tests/e2e_install.sh $(BIN) || [ $$? -eq 77 ]
+check-menuconfig:
+	@sh tests/e2e_menuconfig.sh || [ $$? -eq 77 ]
+
+## soak-configs: builds every configuration and does a small job with each
+soak: soak-configs
+soak-configs:
+	@sh tests/lint/defconfigs.sh
+
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
 $(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c tools/appliance_cfg.c \

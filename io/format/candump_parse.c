@@ -23,9 +23,10 @@
 #define ERR_FRAME_BIT 0x20000000u /* CAN_ERR_FLAG of linux/can.h */
 
 static const uint8_t hex1[256] = {
-	['0'] = 1,  ['1'] = 2,	['2'] = 3,  ['3'] = 4,	['4'] = 5,  ['5'] = 6,	['6'] = 7,  ['7'] = 8,
-	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-	['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+	['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+	['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+	['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16, ['A'] = 11, ['B'] = 12,
+	['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
 };
 
 struct cursor {
@@ -76,8 +77,8 @@ static bool take_decimal(struct cursor *c, unsigned min, unsigned max, uint64_t 
 /* "." and 1..9 digits, scaled to ns. */
 static bool take_fraction(struct cursor *c, uint64_t *ns)
 {
-	static const uint32_t scale[] = {0,	 100000000, 10000000, 1000000, 100000,
-					 10000, 1000,	    100,      10,      1};
+	static const uint32_t scale[] = {0,     100000000, 10000000, 1000000, 100000,
+					 10000, 1000,      100,      10,      1};
 	const uint8_t *start;
 
 	if (!take(c, '.'))
@@ -219,7 +220,8 @@ static bool take_fd(struct cursor *c, struct canp_candump_line *out)
 	if (!v || out->flags & CANP_FF_ERR)
 		return false;
 	c->p++;
-	out->flags |= CANP_FF_FD | ((v - 1) & 1 ? CANP_FF_BRS : 0u) | ((v - 1) & 2 ? CANP_FF_ESI : 0u);
+	out->flags |=
+		CANP_FF_FD | ((v - 1) & 1 ? CANP_FF_BRS : 0u) | ((v - 1) & 2 ? CANP_FF_ESI : 0u);
 	if (!take_pairs(c, 64, out))
 		return false;
 	out->dlc = fd_dlc(out->len);

@@ -51,6 +51,20 @@ static size_t text_decimals(uint64_t r, unsigned decimals, char *buf)
 	return out;
 }
 
+size_t canp_csv_float(float v, char *buf)
+{
+	int n = 0;
+
+	if (isnan(v) || isinf(v))
+		return canp_csv_double((double)v, buf);
+	for (int prec = 6; prec <= 9; prec++) {
+		n = snprintf(buf, 32, "%.*g", prec, (double)v);
+		if (strtof(buf, NULL) == v)
+			break;
+	}
+	return (size_t)n;
+}
+
 size_t canp_csv_double(double v, char *buf)
 {
 	static const double pow10[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};

@@ -198,6 +198,14 @@ static int part_place_csv(struct canp_part *p, const struct canp_run *run)
 	return 0;
 }
 
+/* A file between two runs keeps the block it is filling only while there are plenty. Else more open
+ * parts than staging blocks would each hold one and wait for another for ever. */
+static void part_share_staging(struct canp_part *p)
+{
+	if (canp_pool_avail(p->set->staging, true) < CANP_OUT_BLOCKS)
+		canp_out_flush(p->out);
+}
+
 int canp_part_place(struct canp_part *p, const struct canp_run *run)
 {
 	int rc;
@@ -210,6 +218,7 @@ int canp_part_place(struct canp_part *p, const struct canp_run *run)
 		p->rows += run->rows;
 		p->rows_total += run->rows;
 	}
+	part_share_staging(p);
 	if (p->state != CANP_PART_FAILED && canp_out_error(p->out, NULL))
 		return part_fail(p, canp_out_error(p->out, NULL), "cannot write");
 	return rc;

@@ -1,11 +1,12 @@
 /*
- * pq_priv.h - shared by the files of the Parquet part writer (pqschema, pqvalue, pqchunk, pqfooter,
- * sink_parquet); nobody else includes it.
+ * pq_priv.h - shared by the files of the Parquet part writer (pqschema, pqvalue, pqplan, pqchunk,
+ * pqfooter, sink_parquet); nobody else includes it.
  *
  * How the files divide the work:
  *   pqschema.c      leaves, serialised schema, key-value metadata
  *   pqvalue.c       raw integer -> physical value, comparisons, statistics bytes
- *   pqchunk.c       one column chunk at the close of a row group: choice of encoding, pages
+ *   pqplan.c        choice of encoding for a column chunk
+ *   pqchunk.c       its dictionary page and data pages
  *   pqfooter.c      metadata records, page indexes, footer
  *   sink_parquet.c  placing of runs and the state machine over all of it
  */
@@ -105,6 +106,15 @@ struct canp_pqchunk {
 #define CANP_PQ_PAGE_ROOM (704u * 1024u)
 #define CANP_PQ_KEYS_MAX  65536u
 
+struct canp_pqgz {
+	struct isal_zstream z;
+	uint8_t level_buf[ISAL_DEF_LVL1_DEFAULT];
+};
+/* One gzip member of in[0..n) at level 1; out must hold n + n / 1024 + 256 bytes, which stored
+ * blocks never exceed. Returns the bytes. */
+uint32_t canp_pq_gzip(struct canp_pqgz *gz, const uint8_t *in, uint32_t n, uint8_t *out,
+		      uint32_t cap);
+
 /* Work memory of one owner. The maps belong to the column chunk named by the tag; a part whose
  * chunk lost them to another part computes them again, which changes nothing in the output. */
 struct canp_pqshared {
@@ -123,8 +133,7 @@ struct canp_pqshared {
 	uint64_t val[CANP_RUN_ROWS_MAX + 32] CANP_ALIGNED(64);
 	uint16_t idx[CANP_RUN_ROWS_MAX + 288] CANP_ALIGNED(64);
 	struct canp_delta delta;
-	struct isal_zstream z;
-	uint8_t level_buf[ISAL_DEF_LVL1_DEFAULT];
+	struct canp_pqgz gz;
 };
 
 enum canp_pqw_state {
@@ -222,9 +231,25 @@ void canp_pqv_convert(const struct canp_pqleaf *l, const void *raw, uint32_t n, 
 /* Packs n physical values as PLAIN; returns the bytes. */
 size_t canp_pqv_plain(enum canp_pq_type type, const uint64_t *v, uint32_t n, uint8_t *out);
 
-/* ---- pqchunk.c */
+/* ---- pqplan.c */
 /* Chooses encodings and fills the maps for the current leaf. */
 void canp_pqc_plan(struct canp_pqw *w);
+/* Fills the maps again when another part has used them since the last step. */
+void canp_pqc_keep_maps(struct canp_pqw *w);
+const struct canp_pqleaf *canp_pqc_leaf(const struct canp_pqw *w);
+/* What an origin column holds for a stretch of rows. */
+uint32_t canp_pqc_meta_key(const struct canp_pqleaf *l, const struct canp_run_meta *m);
+/* Never NULL. */
+const char *canp_pqc_device_name(const struct canp_pqw *w, uint32_t key);
+/* Reads the page the cursor stands before, levels skipped: indices into idx[], or converted values
+ * into val[]. The cursor then stands behind it. */
+void canp_pqc_read_indices(struct canp_pqw *w, const struct canp_pqpage *p,
+			   struct canp_segcur *cur);
+void canp_pqc_read_values(struct canp_pqw *w, const struct canp_pqpage *p, struct canp_segcur *cur);
+/* DELTA page of n values in val[] (which become sign-extended for INT32); returns its bytes. */
+size_t canp_pqc_delta(struct canp_pqw *w, enum canp_pq_type type, uint32_t n, uint8_t *out);
+
+/* ---- pqchunk.c */
 /* 0: dictionary page done (or none). 1: no room. */
 int canp_pqc_dict(struct canp_pqw *w);
 /* 0: all pages written. 1: no room. */

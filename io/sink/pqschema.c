@@ -15,6 +15,7 @@
 
 #include "core/base/strbuf.h"
 #include "core/base/units.h"
+#include "io/can/value.h"
 #include "io/sink/pq_priv.h"
 #include "io/sink/sink_csv.h"
 
@@ -109,34 +110,16 @@ static int leaves_build(struct canp_pqschema *s)
 
 const char *canp_pqs_label(const struct canp_col *col, uint64_t raw, char *buf)
 {
-	unsigned drop = 64u - col->raw_bits;
-	int64_t v = col->is_signed ? (int64_t)(raw << drop) >> drop : (int64_t)raw;
-	uint64_t phys;
+	const char *text = canp_plan_label(col, raw);
+	struct canp_phys v;
 
-	for (uint32_t i = 0; i < col->nr_values; i++) {
-		if (col->values[i].raw == v)
-			return col->values[i].text;
-	}
-	phys = canp_pqv_phys(col, leaf_type(col->type), raw);
-	switch (leaf_type(col->type)) {
-	case CANP_PQ_DOUBLE: {
-		double d;
-
-		memcpy(&d, &phys, sizeof(d));
-		buf[canp_csv_double(d, buf)] = 0;
-		break;
-	}
-	case CANP_PQ_INT32:
-		if (!type_is_unsigned(col->type))
-			phys = (uint64_t)(int64_t)(int32_t)(uint32_t)phys;
-		/* fall through */
-	default:
-		if (type_is_unsigned(col->type))
-			snprintf(buf, 32, "%" PRIu64, phys);
-		else
-			snprintf(buf, 32, "%" PRId64, (int64_t)phys);
-		break;
-	}
+	if (text)
+		return text;
+	v = canp_plan_phys(col, raw);
+	if (v.is_int) /* an index column: far from the ends of 64 bits */
+		snprintf(buf, 32, "%" PRId64, v.i);
+	else
+		buf[canp_csv_double(v.d, buf)] = 0;
 	return buf;
 }
 

@@ -1,12 +1,14 @@
 /*
  * pqvalue.c - raw integers to physical values. Integral columns are exact integers modulo 2^64;
  * others are raw * factor + offset in double with two roundings (never fused), which is what other
- * CAN tools compute; floats keep their bits, NaN included, when they are not scaled.
+ * CAN tools compute; floats keep their bits, NaN included, when they are not scaled. io/can/value.h
+ * says what a value is; this is the same over columns, without its 128-bit step.
  */
 #include <math.h>
 #include <string.h>
 
 #include "core/base/bytes.h"
+#include "io/can/value.h"
 #include "io/sink/pq_priv.h"
 
 unsigned canp_pqv_width(enum canp_pq_type type)
@@ -61,6 +63,8 @@ static uint64_t pqv_float(const struct canp_col *col, enum canp_pq_type type, ui
 	bool scaled = col->factor != 1.0 || col->offset != 0.0;
 	double d;
 
+	if (col->is_float == 16)
+		return pqv_f64_bits(canp_plan_phys(col, raw).d);
 	if (type == CANP_PQ_FLOAT)
 		return raw & UINT32_MAX;
 	if (col->is_float == 64 && !scaled)

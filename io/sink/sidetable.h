@@ -39,7 +39,7 @@ struct canp_side_val {
 		int64_t i; /* all integer types, bool and time */
 		uint64_t u;
 		double d;
-		const char *s; /* NUL-terminated UTF-8; copied */
+		const char *s; /* NUL-terminated UTF-8; copied; at most 65,535 bytes */
 	};
 };
 
@@ -53,13 +53,15 @@ struct canp_side_kv {
 int canp_sidetable_create(const struct canp_side_col *cols, uint32_t nr_cols,
 			  struct canp_sidetable **out);
 void canp_sidetable_destroy(struct canp_sidetable *t);
-/* Adds one row of nr_cols values. 0, -ENOMEM, or -EINVAL for null in a required column. */
+/* Adds one row of nr_cols values. 0, -ENOMEM, or -EINVAL for null in a required column
+ * or a text that is too long; nothing is added then. */
 int canp_sidetable_add(struct canp_sidetable *t, const struct canp_side_val *vals);
 uint64_t canp_sidetable_rows(const struct canp_sidetable *t);
 
-/* Serialises the table to the sink, which must take everything at once piece by piece: -EAGAIN is
- * never returned, the sink's room() is not asked for more than CANP_BYTESINK_ROOM; -ENOBUFS when it
- * has less. Row groups of 262,144 rows, pages of 32,768. 0 or -errno. */
+/* Serialises the table. Not resumable: the sink must take every piece (up to CANP_BYTESINK_ROOM)
+ * when it comes, as a memory buffer or a blocking file does; -ENOBUFS when it has less room. Row
+ * groups of 262,144 rows, pages of at most 32,768. kv goes into the footer beside canp.schema and
+ * canp.version. 0 or -errno; canp_simd_init() must have run. */
 int canp_sidetable_write_parquet(struct canp_sidetable *t, enum canp_pq_codec codec,
 				 const char *version, const struct canp_side_kv *kv, uint32_t nr_kv,
 				 const struct canp_bytesink *sink);

@@ -3,9 +3,10 @@
  *
  * Header line; ts as ISO 8601 UTC with microseconds; doubles as the shortest text that reads back
  * to the same value; empty field = null; quotes only where needed; lines end in \n as DuckDB,
- * pandas and R expect (CRLF on request is not offered). Byte columns are hex.
+ * pandas and R expect (CRLF on request is not offered). Byte columns are hex, booleans true and
+ * false.
  *
- * Only raw runs and chunks can be written: a job with --format=csv builds raw chunks and never
+ * Only raw runs and chunks can be written: a builder whose run_rows is CANP_CSV_RUN_ROWS never
  * packs columns. No allocation; thread of the owner only.
  *
  * Without CONFIG_CANP_SINK_CSV the option engine refuses --sink=csv and the functions that write
@@ -21,6 +22,7 @@
 
 #include "io/can/group.h"
 #include "io/sink/bytesink.h"
+#include "io/sink/run.h"
 
 struct canp_csv_opts {
 	const struct canp_table *table;
@@ -62,9 +64,16 @@ static inline int canp_csv_chunk(const struct canp_csv_opts *o, const struct can
 }
 #endif
 
+/* The same for a raw run, which must stay until it is done. */
+int canp_csv_run(const struct canp_csv_opts *o, const struct canp_run *run, unsigned *row);
+/* run_rows of builders whose runs go to CSV: below CANP_RUN_RAW_ROWS, so they stay raw. */
+#define CANP_CSV_RUN_ROWS 768u
+
 /* Shortest decimal text that reads back to the same double; NaN, inf as "NaN", "Infinity". buf has
  * 32 bytes; returns the length. Any thread. */
 size_t canp_csv_double(double v, char *buf);
+/* The same for a float: shortest text that reads back to the same float. */
+size_t canp_csv_float(float v, char *buf);
 /* "2024-01-02T03:04:05.000006Z" of microseconds since 1970; any i64. buf has 40 bytes. */
 size_t canp_csv_time(int64_t us, char *buf);
 

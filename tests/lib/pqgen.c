@@ -104,7 +104,7 @@ static void signal_col(struct pqgen *g, uint32_t i)
 	c->is_signed = pqgen_below(&g->rng, 2);
 	c->big_endian = pqgen_below(&g->rng, 2);
 	if (pqgen_below(&g->rng, 10) == 0) {
-		len = pqgen_below(&g->rng, 2) ? 32 : 64;
+		len = 16u << pqgen_below(&g->rng, 3);
 		c->is_float = (uint8_t)len;
 		c->is_signed = true;
 	}
@@ -220,9 +220,9 @@ void pqgen_init(struct pqgen *g, uint64_t seed, enum canp_rec_class cls, enum pq
 			snprintf(g->names[i], sizeof(g->names[i]), "Sig%u", i);
 		}
 	}
-	g->values[0] = (struct canp_valdesc){0, "off"};
-	g->values[1] = (struct canp_valdesc){1, "on, \"really\""};
-	g->values[2] = (struct canp_valdesc){-1, "minus"};
+	g->values[0] = (struct canp_valdesc){-1, "minus"};
+	g->values[1] = (struct canp_valdesc){0, "off"};
+	g->values[2] = (struct canp_valdesc){1, "on, \"really\""};
 	for (uint32_t i = 0; i < t->nr_cols; i++) {
 		g->cols[i].name = g->cols[i].dbc_name = g->names[i];
 		g->cols[i].unit = "km/h";
@@ -372,12 +372,16 @@ uint64_t pqgen_phys(const struct pqgen *g, uint32_t row, uint32_t col)
 	uint64_t raw = pqgen_raw(g, row, col), out = 0;
 	int64_t s = (int64_t)raw;
 	double d;
+	_Float16 h;
 	float f;
 	uint32_t u = (uint32_t)raw;
 
 	if (c->is_float) {
 		memcpy(&f, &u, 4);
 		memcpy(&d, &raw, 8);
+		memcpy(&h, &u, 2);
+		if (c->is_float == 16)
+			d = (double)h;
 		if (c->type == CANP_COL_F32)
 			return u;
 		if (c->is_float == 32)

@@ -41,6 +41,22 @@ check-asan:
 check-tsan:
 	@$(MAKE) --no-print-directory FLAVOUR=tsan check-unit
 
+# ---- packaging -----------------------------------------------------------------------------------
+.PHONY: check-install check-menuconfig soak-configs
+
+## check-install: installs into a temporary folder, looks at it, uninstalls
+## check-menuconfig: uses menuconfig in a terminal of its own (tmux)
+# 77 means that the test said why it cannot run here.
+check-install: all
+	@sh tests/e2e_install.sh $(BIN) || [ $$? -eq 77 ]
+check-menuconfig:
+	@sh tests/e2e_menuconfig.sh || [ $$? -eq 77 ]
+
+## soak-configs: builds every configuration and does a small job with each
+soak: soak-configs
+soak-configs:
+	@sh tests/lint/defconfigs.sh
+
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
 $(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c tools/appliance_cfg.c \
@@ -59,12 +75,13 @@ readme-options: $(ROWS)
 	/<!-- \/options -->/ { skip = 0 } !skip' README.md >$(O)/README.md && cp $(O)/README.md README.md
 
 # ---- style gates ---------------------------------------------------------------------------------
-LINTS := layers headers tidy opts fmt links
+LINTS := layers headers tidy opts kconfig fmt links
 lint_args_headers = $(AUTOCONF) $(CC)
 lint_args_opts    = $(ROWS)
+lint_args_kconfig = $(ROWS)
 lint_args_links   = $(O) $(CC) "$(LIBS_SYS)" "$(LD_$(FLAVOUR))"
 
-## lint: style gates: layers, headers, tidy, options, format, links
+## lint: style gates: layers, headers, tidy, options, configuration, format, links
 # All of them run, then the target fails if one did.
 lint: $(ROWS) $(ARCHIVES)
 	@bad=; $(foreach l,$(LINTS),sh tests/lint/$(l).sh $(lint_args_$(l)) || bad="$$bad $(l)";) \

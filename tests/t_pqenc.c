@@ -14,7 +14,7 @@
 static int setup(void **state)
 {
 	(void)state;
-	return canp_simd_init(CANP_ISA_AUTO, NULL);
+	return canp_simd_init(CANP_ISA_AUTO, getenv("CANP_CPU_DISABLE"));
 }
 
 static const uint32_t sizes[] = {1,   2,   7,   8,   9,   63,  64,  65,

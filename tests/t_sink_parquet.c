@@ -25,7 +25,7 @@ static int setup(void **state)
 {
 	(void)state;
 	shared = canp_pqshared_init(aligned_alloc(64, canp_align_up(canp_pqshared_bytes(), 64)));
-	return canp_simd_init(CANP_ISA_AUTO, NULL);
+	return canp_simd_init(CANP_ISA_AUTO, getenv("CANP_CPU_DISABLE"));
 }
 
 static int teardown(void **state)

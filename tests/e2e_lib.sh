@@ -115,6 +115,29 @@ job() {
 	return 1
 }
 
+# start ARGUMENT...: runs the program in the background as a terminal would (a script's plain `&` has
+# SIGINT ignored); $pid is the program itself.
+start() {
+	set -m
+	"$APP" "$@" >"$T/out" 2>"$T/err" </dev/null &
+	pid=$!
+	set +m
+}
+
+# finish: waits for it, not for ever; its status is in $rc, the time it took in $ms.
+finish() {
+	local since i=0
+	since=$(date +%s%N)
+	while kill -0 "$pid" 2>/dev/null && [ $i -lt $((E2E_TIMEOUT_S * 20)) ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
+	kill -KILL "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	rc=$?
+	ms=$((($(date +%s%N) - since) / 1000000))
+}
+
 logs() {
 	"$PY" "$E2E_DIR/e2e_logs.py" "$@"
 }

@@ -151,7 +151,7 @@ MAKE = {"canp": make_canp, "blf": make_blf, "candump": make_candump}
 
 def parse_line(line):
     fmt, path, *rest = line.split()
-    o = dict(KEYS, serial="LOGGER-1")
+    o = dict(KEYS, serial="UNIT-1")
     for kv in rest:
         k, v = kv.split("=", 1)
         o[k] = v if k == "serial" else int(v)
@@ -248,7 +248,9 @@ def cmd_json(path, *exprs):
     with open(path) as f:
         d = json.load(f)
     env = {"d": d, "os": os, "json": json}
-    print(" ".join(str(eval(e, env)) for e in exprs))  # pylint: disable=eval-used
+    for e in exprs:
+        v = eval(e, env)
+        print(*v if isinstance(v, tuple) else (v,))
 
 
 def cmd_pqcheck(dataset):

@@ -1,8 +1,35 @@
 # Test targets; included by the top-level Makefile.
-## check: unit tests and style gates
-check: check-unit lint
+# One step after the other, each a make of its own: what `deps` installs is seen by the next, and the
+# tests do not compete with the build. All steps run, then the target fails if one did.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc))
 
-.PHONY: check-unit check-asan check-tsan lint kconfig-run readme-options
+## check: installs what is missing, builds, unit tests, style gates, end-to-end tests
+check:
+	@start=$$(date +%s); bad=; \
+	$(MAKE) --no-print-directory deps || exit 1; \
+	$(MAKE) --no-print-directory deps-test || echo "check: some tests will skip"; \
+	$(MAKE) --no-print-directory $(JOBS) all tests || exit 1; \
+	for step in check-unit lint e2e; do \
+		$(MAKE) --no-print-directory $$step || bad="$$bad $$step"; \
+	done; \
+	echo "check: $$(($$(date +%s) - start)) s$${bad:+, FAILED:$$bad}"; [ -z "$$bad" ]
+
+## e2e: runs the end-to-end tests, tests/e2e_*.sh
+E2E := $(filter-out tests/e2e_lib.sh,$(sort $(wildcard tests/e2e_*.sh)))
+e2e: all $(O)/tests/t_runtime
+	@sh tests/run-e2e.sh $(BIN) $(O)/tests $(E2E)
+
+## demo: a dozen generated logs become a dataset, and DuckDB looks at it
+demo:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@sh tools/demo.sh $(BIN) $(BUILD)/demo
+
+## soak: long runs with large logs, not part of check (see tests/soak.sh)
+soak: all
+	@bash tests/soak.sh $(BIN)
+
+.PHONY: check-unit check-asan check-tsan e2e lint kconfig-run readme-options
 
 ## check-unit: runs the unit tests; check-asan and check-tsan run them with sanitizers
 check-unit: tests

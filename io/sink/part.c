@@ -260,6 +260,7 @@ static void part_published(struct canp_out *o, int err, void *arg)
 	p->set->parts_published++;
 	p->set->bytes_published += canp_out_pos(o);
 	p->set->rows_published += p->rows;
+	p->set->values_published += p->values;
 	p->seq++;
 	p->state = CANP_PART_CLOSED;
 	part_closed(p);
@@ -282,6 +283,7 @@ int canp_part_finish(struct canp_part *p)
 			if (canp_pqw_step(p->pqw))
 				return 1;
 		}
+		p->values = canp_pqw_values(p->pqw);
 		canp_pqw_destroy(p->pqw);
 		p->pqw = NULL;
 	}

@@ -163,7 +163,7 @@ struct canp_pqw {
 	struct canp_pqchunk c;
 	uint64_t group_plain, group_stored, group_off;
 	/* the part */
-	uint64_t pos, rows_total;
+	uint64_t pos, rows_total, values_total;
 	uint32_t groups;
 	struct canp_segs ci, oi, md;
 	/* finish */

@@ -94,6 +94,9 @@ int canp_pqw_step(struct canp_pqw *w);
 
 /* Rows in the part, those of the open row group included. */
 uint64_t canp_pqw_rows(const struct canp_pqw *w);
+/* Signal values placed that are not null; rows that wait in the pending page are not counted yet.
+ */
+uint64_t canp_pqw_values(const struct canp_pqw *w);
 /* Bytes put into the sink so far. */
 uint64_t canp_pqw_bytes(const struct canp_pqw *w);
 /* Row groups closed so far. */

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "core/base/err.h"
+#include "io/outdir.h"
 #include "core/base/timeconv.h"
 #include "tools/gen_cfg.h"
 #include "tools/gen_model.h"
@@ -82,8 +83,9 @@ static int write_all(const struct canp_gen_cfg *cfg, struct canp_gen_traffic *t,
 	uint64_t frames, signals;
 	int rc;
 
-	if (mkdir(dir, 0777) && errno != EEXIST)
-		return gen_fail(dir, errno);
+	rc = canp_outdir_make(dir);
+	if (rc)
+		return gen_fail(dir, rc);
 	rc = canp_gen_writer_create(&opts, &w);
 	if (rc)
 		return gen_fail("cannot start", rc);

@@ -259,8 +259,10 @@ static void part_published(struct canp_out *o, int err, void *arg)
 	}
 	p->set->parts_published++;
 	p->set->bytes_published += canp_out_pos(o);
-	p->set->rows_published += p->rows;
-	p->set->values_published += p->values;
+	if (p->is_message) {
+		p->set->rows_published += p->rows;
+		p->set->values_published += p->values;
+	}
 	p->seq++;
 	p->state = CANP_PART_CLOSED;
 	part_closed(p);

@@ -138,7 +138,6 @@ struct canp_writer *canp_writer_init(void *mem, const struct canp_writer_opts *o
 		p = &w->parts[n];
 		p->set = &w->set;
 		p->table = canp_plan_table(o->plan, s);
-		p->is_message = s >= CANP_SLOT_FIRST_TABLE;
 		p->schema = o->schemas ? o->schemas[s] : NULL;
 		p->dirfd = -1;
 		w->writer_of[n] = (uint8_t)canp_partition_writer(p->table->name);
@@ -284,7 +283,7 @@ static int writer_open_part(struct canp_writer *w, uint32_t i)
 		w->free_outs[w->nr_free_outs++] = mem;
 		return w->set.finishing ? 1 : -ENOMEM;
 	}
-	if (!p->rows_total && p->is_message)
+	if (!p->rows_total && *p->table->message)
 		w->stats.tables++;
 	rc = canp_part_open(p, mem);
 	if (!rc)

@@ -17,7 +17,7 @@ static struct canp_runscratch scratch;
 static int setup(void **state)
 {
 	(void)state;
-	return canp_simd_init(CANP_ISA_AUTO, NULL);
+	return canp_simd_init(CANP_ISA_AUTO, getenv("CANP_CPU_DISABLE"));
 }
 
 static uint8_t *linear(const struct canp_segs *s)

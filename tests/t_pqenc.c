@@ -14,7 +14,7 @@
 static int setup(void **state)
 {
 	(void)state;
-	return canp_simd_init(CANP_ISA_AUTO, NULL);
+	return canp_simd_init(CANP_ISA_AUTO, getenv("CANP_CPU_DISABLE"));
 }
 
 static const uint32_t sizes[] = {1,   2,   7,   8,   9,   63,  64,  65,
@@ -44,6 +44,7 @@ static void check_hybrid(struct pqgen_rng *rng, unsigned w, uint32_t n, unsigned
 	uint16_t v[1024 + 288] CANP_ALIGNED(64), part[288] CANP_ALIGNED(64), back[1024 + 64];
 	uint8_t out[8192];
 	uint64_t dec[1024];
+	static uint16_t used[65536];
 	struct canp_hybrid h = {0};
 	size_t len = 0;
 
@@ -67,6 +68,12 @@ static void check_hybrid(struct pqgen_rng *rng, unsigned w, uint32_t n, unsigned
 	if (w) {
 		assert_int_equal(canp_hybrid_read(out, len, w, back, n), 0);
 		assert_memory_equal(back, v, n * 2);
+		memset(used, 0, sizeof(used));
+		canp_hybrid_mark(out, len, w, used, n);
+		for (uint32_t i = 0; i < n; i++)
+			used[v[i]] |= 2;
+		for (uint32_t i = 0; i < 65536; i++)
+			assert_true(used[i] == 0 || used[i] == 3);
 		/* too few bytes are noticed */
 		assert_int_not_equal(canp_hybrid_read(out, len - 1, w, back, n), 0);
 	}

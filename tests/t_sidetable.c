@@ -17,7 +17,7 @@
 static int setup(void **state)
 {
 	(void)state;
-	return canp_simd_init(CANP_ISA_AUTO, NULL);
+	return canp_simd_init(CANP_ISA_AUTO, getenv("CANP_CPU_DISABLE"));
 }
 
 struct mem {

@@ -303,6 +303,12 @@ static void every_cell_reads_back(void **state)
 	}
 }
 
+static int setup(void **state)
+{
+	(void)state;
+	return canp_simd_init(CANP_ISA_AUTO, getenv("CANP_CPU_DISABLE"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,5 +318,5 @@ int main(void)
 		cmocka_unit_test(every_cell_reads_back),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -25,7 +25,7 @@ static int setup(void **state)
 {
 	(void)state;
 	shared = canp_pqshared_init(aligned_alloc(64, canp_align_up(canp_pqshared_bytes(), 64)));
-	return canp_simd_init(CANP_ISA_AUTO, NULL);
+	return canp_simd_init(CANP_ISA_AUTO, getenv("CANP_CPU_DISABLE"));
 }
 
 static int teardown(void **state)
@@ -500,21 +500,23 @@ static uint64_t cell_counter(uint32_t row)
 
 static void counters_become_delta(void **state)
 {
-	struct canp_col cols[] = {hand_col("low", 0, 32), hand_col("all", 0, 64)};
+	struct canp_col cols[] = {hand_col("low", 0, 32), hand_col("all", 0, 64),
+				  hand_col("short", 0, 16)};
 	struct pqread_file f;
 	struct part p;
 
 	(void)state;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		cols[i].integral = true;
 		cols[i].ifactor = 1;
-		cols[i].type = i ? CANP_COL_U64 : CANP_COL_U32;
+		cols[i].type = i == 1 ? CANP_COL_U64 : i ? CANP_COL_U16 : CANP_COL_U32;
 	}
-	hand_part(&p, cols, 2, 40000, cell_counter, CANP_PQ_NONE);
+	hand_part(&p, cols, 3, 40000, cell_counter, CANP_PQ_NONE);
 	keep_file(&p, "delta", 0);
 	check_part(&p, &f);
 	assert_int_equal(pqread_find(&f, "low")->first_encoding, 5);
 	assert_int_equal(pqread_find(&f, "all")->first_encoding, 5);
+	assert_int_equal(pqread_find(&f, "short")->first_encoding, 5);
 	assert_true(p.sink.len < 20000);
 	pqread_free(&f);
 	part_free(&p);

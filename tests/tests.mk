@@ -90,3 +90,12 @@ lint: $(ROWS) $(ARCHIVES)
 ## check-fmt: fails when a source is not formatted
 check-fmt:
 	@sh tests/lint/fmt.sh
+
+# ---- other readers -------------------------------------------------------------------------------
+.PHONY: interop
+## interop: files of the sink tests through DuckDB, arrow-rs, hyparquet, polars and a lint
+# Needs Node.js and the npm registry, so it is not part of check.
+interop: $(O)/tests/t_sink_parquet $(O)/tests/t_sidetable
+	@rm -rf $(O)/interop && mkdir -p $(O)/interop
+	@for t in $^; do CANP_TEST_OUT=$(O)/interop $$t >$(O)/interop/log 2>&1 || { cat $(O)/interop/log; exit 1; }; done
+	@sh tests/interop/run.sh $(O)/interop/*.parquet

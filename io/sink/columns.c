@@ -319,21 +319,37 @@ static void bytes_add(struct canp_runb *b, struct canp_colview *v, struct canp_r
 	}
 }
 
+/* Bounds cost a loop only where times go back: in ascending rows they are the ends. */
+static void ts_bounds(struct canp_run_ts *t, const int64_t *v, uint32_t n, int64_t last)
+{
+	uint64_t back = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		back |= v[i] < last;
+		last = v[i];
+	}
+	if (!back) {
+		t->min = canp_min(t->min, v[0]);
+		t->max = canp_max(t->max, v[n - 1]);
+		return;
+	}
+	t->ascending = false;
+	for (uint32_t i = 0; i < n; i++) {
+		t->min = canp_min(t->min, v[i]);
+		t->max = canp_max(t->max, v[i]);
+	}
+}
+
 static void ts_add(struct canp_runb *b, struct canp_run_ts *t, const int64_t *v, uint32_t n)
 {
-	int64_t last = t->delta.last;
 	uint8_t *out = runb_room(b, &t->val, CANP_DELTA_ROOM + CANP_DELTA_BLOCK_MAX);
+	int64_t last = t->delta.last;
 
 	if (!t->delta.count) {
 		t->ascending = true;
 		last = t->min = t->max = v[0];
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		t->ascending &= v[i] >= last;
-		t->min = canp_min(t->min, v[i]);
-		t->max = canp_max(t->max, v[i]);
-		last = v[i];
-	}
+	ts_bounds(t, v, n, last);
 	canp_segs_commit(&t->val, (uint32_t)canp_delta_add(&t->delta, v, n, out));
 }
 

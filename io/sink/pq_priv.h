@@ -246,6 +246,8 @@ const char *canp_pqc_device_name(const struct canp_pqw *w, uint32_t key);
 void canp_pqc_read_indices(struct canp_pqw *w, const struct canp_pqpage *p,
 			   struct canp_segcur *cur);
 void canp_pqc_read_values(struct canp_pqw *w, const struct canp_pqpage *p, struct canp_segcur *cur);
+/* Physical values of the first n of idx[] into val[]. */
+void canp_pqc_convert_indices(struct canp_pqw *w, const struct canp_pqleaf *l, uint32_t n);
 /* DELTA page of n values in val[] (which become sign-extended for INT32); returns its bytes. */
 size_t canp_pqc_delta(struct canp_pqw *w, enum canp_pq_type type, uint32_t n, uint8_t *out);
 

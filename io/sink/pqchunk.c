@@ -293,9 +293,9 @@ static size_t body_index(struct canp_pqw *w, const struct canp_pqleaf *l,
 	canp_pqc_read_indices(w, p, cur);
 	if (w->c.enc == CANP_PQ_DICT)
 		return body_exact(w, p, out);
-	for (uint32_t i = 0; i < p->nonnull; i++)
-		sh->val[i] =
-			canp_pqv_phys(l->col, l->type, canp_pqv_raw_of_index(l->col, sh->idx[i]));
+	canp_pqc_convert_indices(w, l, p->nonnull);
+	if (w->c.enc == CANP_PQ_DELTA)
+		return canp_pqc_delta(w, l->type, p->nonnull, out);
 	return canp_pqv_plain(l->type, sh->val, p->nonnull, out);
 }
 

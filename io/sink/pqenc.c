@@ -210,6 +210,35 @@ int canp_hybrid_read(const uint8_t *in, size_t len, unsigned w, uint16_t *out, s
 	return pos == len ? 0 : -EBADMSG;
 }
 
+void canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, uint16_t *used, size_t n)
+{
+	size_t pos = 0, vb = w > 8 ? 2 : 1;
+	uint16_t v[512];
+	uint32_t head;
+
+	while (n && !hybrid_uleb(in, len, &pos, &head)) {
+		size_t cnt = head & 1 ? (size_t)(head >> 1) * 8 : head >> 1;
+		size_t bytes = head & 1 ? (size_t)(head >> 1) * w : vb;
+
+		cnt = canp_min(cnt, n);
+		if (!cnt || bytes > len - pos)
+			return;
+		if (head & 1) {
+			for (size_t i = 0; i < cnt; i += 512) { /* 512 values are whole bytes */
+				size_t k = canp_min(cnt - i, (size_t)512), at = i * w / 8;
+
+				hybrid_unpack(in + pos + at, bytes - at, w, v, k);
+				for (size_t j = 0; j < k; j++)
+					used[v[j]] = 1;
+			}
+		} else {
+			used[in[pos] | (vb == 2 ? in[pos + 1] << 8 : 0)] = 1;
+		}
+		pos += bytes;
+		n -= cnt;
+	}
+}
+
 /* Packs one miniblock of up to 32 differences above min; *width gets its bit width. */
 static size_t delta_mini(const int64_t *d, size_t n, int64_t min, uint8_t *width, uint8_t *out)
 {

@@ -68,6 +68,9 @@ size_t canp_hybrid_finish(struct canp_hybrid *h, unsigned w, uint8_t *out);
 /* Reads a hybrid stream of n values of width w (1..16) back; used where the owner re-encodes. 0 or
  * -EBADMSG when the stream does not hold n values. out needs room for n rounded up to 32. */
 int canp_hybrid_read(const uint8_t *in, size_t len, unsigned w, uint16_t *out, size_t n);
+/* Sets used[v] = 1 for the first n values v of a stream; cheaper than reading where runs are long.
+ * The stream must be one that canp_hybrid_read() accepts. */
+void canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, uint16_t *used, size_t n);
 
 /* ---- DELTA_BINARY_PACKED, blocks of 128, 4 miniblocks ------------------------------------------
  * The header holds the number of values, so it is made last and put in front. Zero-initialise. */

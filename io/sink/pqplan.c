@@ -171,6 +171,9 @@ void canp_pqc_read_indices(struct canp_pqw *w, const struct canp_pqpage *p, stru
 	CANP_ASSERT(rc == 0); /* we wrote it */
 }
 
+/* Values that decide whether a full look is worth its time. */
+#define PLAN_SAMPLE 4096u
+
 struct pqc_sum {
 	uint64_t nonnull, val_bytes;
 	uint32_t top; /* highest index */
@@ -191,26 +194,25 @@ static struct pqc_sum pqc_total(const struct canp_pqw *w)
 	return s;
 }
 
-/* Marks the used indices of up to max_pages pages that have values in remap[]; returns how many
- * are used. */
-static uint32_t pqc_used(struct canp_pqw *w, uint32_t max_pages)
+/* Marks the used indices among the first `limit` values in remap[]; returns how many are used. */
+static uint32_t pqc_used(struct canp_pqw *w, uint64_t limit)
 {
 	struct canp_pqshared *sh = w->o.shared;
 	struct canp_pqstate *st = pqc_state(w);
 	struct canp_segcur pages = canp_segcur_at(&st->pages), bytes = canp_segcur_at(&st->bytes);
+	unsigned bits = canp_pqc_leaf(w)->col->raw_bits;
 	struct canp_pqpage *p;
 	uint32_t used = 0;
 
 	memset(sh->remap, 0, sizeof(sh->remap));
-	while (max_pages && (p = canp_pqpage_next(&pages)) != NULL) {
-		if (!p->nonnull) {
-			canp_segcur_read(&bytes, NULL, (size_t)p->lev_bytes + p->val_bytes);
-			continue;
-		}
-		canp_pqc_read_indices(w, p, &bytes);
-		for (uint32_t i = 0; i < p->nonnull; i++)
-			sh->remap[sh->idx[i]] = 1;
-		max_pages--;
+	while (limit && (p = canp_pqpage_next(&pages)) != NULL) {
+		uint64_t n = canp_min(limit, (uint64_t)p->nonnull);
+
+		canp_segcur_read(&bytes, NULL, p->lev_bytes);
+		CANP_ASSERT(p->val_bytes <= sizeof(sh->raw));
+		canp_segcur_read(&bytes, sh->raw, p->val_bytes);
+		canp_hybrid_mark(sh->raw, p->val_bytes, bits, sh->remap, n);
+		limit -= n;
 	}
 	for (uint32_t i = 0; i < CANP_PQ_KEYS_MAX; i++)
 		used += sh->remap[i];
@@ -223,7 +225,7 @@ static uint32_t pqc_exact_map(struct canp_pqw *w)
 	struct canp_pqshared *sh = w->o.shared;
 	uint32_t n = 0;
 
-	pqc_used(w, UINT32_MAX);
+	pqc_used(w, UINT64_MAX);
 	for (uint32_t i = 0; i < CANP_PQ_KEYS_MAX; i++) {
 		if (!sh->remap[i])
 			continue;
@@ -236,44 +238,6 @@ static uint32_t pqc_exact_map(struct canp_pqw *w)
 static uint64_t exact_size(const struct pqc_sum *s, uint32_t n, unsigned vw, unsigned raw_bits)
 {
 	return (uint64_t)n * vw + s->val_bytes * bits_for(n) / raw_bits;
-}
-
-static void plan_index(struct canp_pqw *w, const struct canp_pqleaf *l)
-{
-	const struct canp_col *col = l->col;
-	unsigned vw = canp_pqv_width(l->type);
-	struct pqc_sum s = pqc_total(w);
-	uint64_t identity, best, size;
-	uint32_t n;
-
-	if (!s.nonnull)
-		return;
-	w->c.enc = CANP_PQ_DICT;
-	w->c.dict_n = s.top + 1;
-	w->c.width = col->raw_bits;
-	if (l->kind == CANP_PQL_LABEL) {
-		w->c.exact = true;
-		w->c.dict_n = pqc_exact_map(w);
-		w->c.width = bits_for(w->c.dict_n);
-		return;
-	}
-	identity = (uint64_t)(s.top + 1) * vw + s.val_bytes;
-	best = identity - identity / 4;
-	if (exact_size(&s, pqc_used(w, 1), vw, col->raw_bits) < best) {
-		n = pqc_exact_map(w);
-		size = exact_size(&s, n, vw, col->raw_bits);
-		if (size < best) {
-			best = size;
-			w->c.exact = true;
-			w->c.dict_n = n;
-			w->c.width = bits_for(n);
-		}
-	}
-	if (s.nonnull * vw < best) {
-		w->c.enc = CANP_PQ_PLAIN;
-		w->c.exact = false;
-		w->c.dict_n = 0;
-	}
 }
 
 static bool leaf_is_integer(const struct canp_pqleaf *l)
@@ -314,6 +278,84 @@ size_t canp_pqc_delta(struct canp_pqw *w, enum canp_pq_type type, uint32_t n, ui
 	memcpy(out, head, hn);
 	memmove(out + hn, out + CANP_DELTA_HEAD, len);
 	return hn + len;
+}
+
+void canp_pqc_convert_indices(struct canp_pqw *w, const struct canp_pqleaf *l, uint32_t n)
+{
+	struct canp_pqshared *sh = w->o.shared;
+
+	for (uint32_t i = 0; i < n; i++)
+		sh->val[i] =
+			canp_pqv_phys(l->col, l->type, canp_pqv_raw_of_index(l->col, sh->idx[i]));
+}
+
+/* DELTA size of an index column; `best` or more when the first page, which stands for all, says it
+ * cannot come below. */
+static uint64_t delta_size(struct canp_pqw *w, const struct canp_pqleaf *l, uint64_t best)
+{
+	struct canp_pqstate *st = pqc_state(w);
+	struct canp_segcur pages = canp_segcur_at(&st->pages), bytes = canp_segcur_at(&st->bytes);
+	struct canp_pqpage *p;
+	uint64_t size = 0, all = pqc_total(w).nonnull;
+	bool sampled = false;
+
+	while (size < best && (p = canp_pqpage_next(&pages)) != NULL) {
+		canp_pqc_read_indices(w, p, &bytes);
+		canp_pqc_convert_indices(w, l, p->nonnull);
+		if (!sampled && p->nonnull) {
+			uint32_t n = canp_min(p->nonnull, PLAN_SAMPLE);
+
+			sampled = true;
+			if (canp_pqc_delta(w, l->type, n, w->o.shared->page) * all / n >= best)
+				return best;
+			canp_pqc_convert_indices(w, l, p->nonnull);
+		}
+		size += canp_pqc_delta(w, l->type, p->nonnull, w->o.shared->page);
+	}
+	return size;
+}
+
+static void plan_index(struct canp_pqw *w, const struct canp_pqleaf *l)
+{
+	const struct canp_col *col = l->col;
+	unsigned vw = canp_pqv_width(l->type);
+	struct pqc_sum s = pqc_total(w);
+	uint64_t identity, best, size;
+	uint32_t n;
+
+	if (!s.nonnull)
+		return;
+	w->c.enc = CANP_PQ_DICT;
+	w->c.dict_n = s.top + 1;
+	w->c.width = col->raw_bits;
+	if (l->kind == CANP_PQL_LABEL) {
+		w->c.exact = true;
+		w->c.dict_n = pqc_exact_map(w);
+		w->c.width = bits_for(w->c.dict_n);
+		return;
+	}
+	identity = (uint64_t)(s.top + 1) * vw + s.val_bytes;
+	best = identity - identity / 4;
+	if (exact_size(&s, pqc_used(w, PLAN_SAMPLE), vw, col->raw_bits) < best) {
+		n = pqc_exact_map(w);
+		size = exact_size(&s, n, vw, col->raw_bits);
+		if (size < best) {
+			best = size;
+			w->c.exact = true;
+			w->c.dict_n = n;
+			w->c.width = bits_for(n);
+		}
+	}
+	if (s.nonnull * vw < best) {
+		best = s.nonnull * vw;
+		w->c.enc = CANP_PQ_PLAIN;
+	}
+	if (leaf_is_integer(l) && col->raw_bits > 8 && delta_size(w, l, best) < best)
+		w->c.enc = CANP_PQ_DELTA;
+	if (w->c.enc != CANP_PQ_DICT) {
+		w->c.exact = false;
+		w->c.dict_n = 0;
+	}
 }
 
 static void plan_plain(struct canp_pqw *w, const struct canp_pqleaf *l)

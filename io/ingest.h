@@ -48,7 +48,7 @@ struct canp_job_opts {
 	/* sink */
 	enum canp_part_kind sink;
 	enum canp_pq_codec codec;
-	int codec_level;
+	int codec_level; /* gzip 0..3, zstd 1..9 */
 	uint32_t rowgroup_rows;
 	bool wait_on_enospc;
 	/* Test hooks: delay each unit of one shard, seeded random delays everywhere. */

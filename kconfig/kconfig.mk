@@ -54,7 +54,7 @@ endif
 
 # What a choice leaves out, sources and their tests; headers have inline stand-ins for them.
 ifneq ($(CONFIG_CANP_SINK_CSV),y)
-KCONFIG_OFF += io/sink/sink_csv.c tests/t_sink_csv.c
+KCONFIG_OFF += io/sink/sink_csv.c io/sink/sidetable_csv.c tests/t_sink_csv.c
 endif
 # A context in memory of ours is only offered by the archive.
 ifeq ($(CONFIG_CANP_ZSTD),y)

@@ -334,6 +334,11 @@ static struct part_opts random_opts(uint64_t seed)
 	o.so.device_column = seed % 2;
 	o.so.enum_labels = seed % 4 >= 2;
 	o.so.codec = seed % 5 == 0 ? CANP_PQ_GZIP : CANP_PQ_NONE;
+#ifdef CONFIG_CANP_ZSTD
+	if (seed % 5 >= 3)
+		o.so.codec = CANP_PQ_ZSTD;
+#endif
+	o.so.codec_level = (int)(seed % 13); /* beyond the range, too */
 	o.so.version = "0.1.0";
 	return o;
 }

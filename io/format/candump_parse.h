@@ -35,9 +35,9 @@ struct canp_candump_line {
 	uint32_t id;       /* without flag bits */
 	unsigned flags;    /* enum canp_frame_flag */
 	unsigned dlc, len;
-	uint8_t data[64];
 	uint64_t lost;
-	const char *why; /* constant string */
+	const char *why;  /* constant string */
+	uint8_t data[64]; /* the first len are set */
 };
 
 /* Parses one line without its line end (a CR at the end is allowed). Fills *out as far as the kind

@@ -266,21 +266,23 @@ static size_t blf_container_head(struct blf *s, const uint8_t *p, size_t len,
 static size_t blf_top_object(struct blf *s, const uint8_t *p, size_t len,
 			     const struct canp_blf_head *h, bool sane, bool eof)
 {
+	bool whole = h->size <= WHOLE_MAX;
 	size_t need;
 
 	if (!sane)
 		return blf_bad_head(s, h);
-	need = canp_blf_need(h);
-	if (h->size <= WHOLE_MAX && len < h->size + LOOK_AHEAD && !eof)
+	need = whole ? h->size : canp_blf_need(h);
+	if (len < need + (whole ? LOOK_AHEAD : 0) && !eof)
 		return 0;
-	if (len < need || (eof && len < h->size)) {
+	if (!whole && s->file_bytes && s->objs.off + h->size > s->file_bytes)
+		return blf_bad_head(s, h);
+	if (len < need) {
 		canp_walk_fault(s->host, CANP_FAULT_TRUNCATED, s->objs.off, len,
 				"file ends inside an object of size %u", h->size);
 		search_start(s, s->objs.off + 4, true);
 		return 4;
 	}
-	if ((h->size <= WHOLE_MAX && !object_follows(p, len, h->size)) ||
-	    (s->file_bytes && s->objs.off + h->size > s->file_bytes))
+	if (whole && !object_follows(p, len, need))
 		return blf_bad_head(s, h);
 	canp_blf_object(&s->objs, h, p);
 	s->stats.bytes_inflated += h->size;
@@ -436,6 +438,10 @@ static void blf_end(struct blf *s, const uint8_t *p, uint64_t off)
 	s->ended = true;
 	if (s->state == IN_CONTAINER)
 		blf_piece(s, p, 0, off, true);
+	else if (s->state == IN_SKIP && s->left)
+		canp_walk_fault(s->host, CANP_FAULT_TRUNCATED, s->objs.off, 0,
+				"file ends %llu bytes before the object does",
+				(unsigned long long)s->left);
 	canp_blf_end(&s->objs, canp_member_drop_carry(&s->m));
 }
 

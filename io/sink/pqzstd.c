@@ -21,7 +21,9 @@
 
 static void set(ZSTD_CCtx *c, ZSTD_cParameter name, unsigned value)
 {
-	CANP_ASSERT(!ZSTD_isError(ZSTD_CCtx_setParameter(c, name, (int)value)));
+	size_t rc = ZSTD_CCtx_setParameter(c, name, (int)value);
+
+	CANP_ASSERT(!ZSTD_isError(rc));
 }
 
 static void set_level(ZSTD_CCtx *c, int level)

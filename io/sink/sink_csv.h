@@ -41,6 +41,8 @@ int canp_csv_header(const struct canp_csv_opts *o);
 /* Writes rows from *row on, as many as the sink has room for, and advances *row. 0 when the chunk
  * is done, 1 when the sink is full. */
 int canp_csv_chunk(const struct canp_csv_opts *o, const struct canp_chunk *chunk, unsigned *row);
+/* The same for a raw run, which must stay until it is done. */
+int canp_csv_run(const struct canp_csv_opts *o, const struct canp_run *run, unsigned *row);
 #else
 static inline size_t canp_csv_row_max(const struct canp_csv_opts *o)
 {
@@ -62,10 +64,17 @@ static inline int canp_csv_chunk(const struct canp_csv_opts *o, const struct can
 	(void)row;
 	return -ENOTSUP;
 }
+
+static inline int canp_csv_run(const struct canp_csv_opts *o, const struct canp_run *run,
+			       unsigned *row)
+{
+	(void)o;
+	(void)run;
+	(void)row;
+	return -ENOTSUP;
+}
 #endif
 
-/* The same for a raw run, which must stay until it is done. */
-int canp_csv_run(const struct canp_csv_opts *o, const struct canp_run *run, unsigned *row);
 /* run_rows of builders whose runs go to CSV: below CANP_RUN_RAW_ROWS, so they stay raw. */
 #define CANP_CSV_RUN_ROWS 768u
 

@@ -23,7 +23,7 @@
 
 size_t canp_pqshared_bytes(void)
 {
-	return sizeof(struct canp_pqshared);
+	return canp_align_up(sizeof(struct canp_pqshared), (size_t)64) + canp_pqcodec_bytes();
 }
 
 struct canp_pqshared *canp_pqshared_init(void *mem)
@@ -32,6 +32,7 @@ struct canp_pqshared *canp_pqshared_init(void *mem)
 
 	memset(sh, 0, sizeof(*sh)); /* first touch by the owner's thread, too */
 	sh->serial = 1;
+	sh->codec = canp_pqcodec_init((uint8_t *)mem + canp_align_up(sizeof(*sh), (size_t)64));
 	return sh;
 }
 

@@ -47,14 +47,20 @@ with() {
 	nm "$1" | grep -Eq " [tT] $2"
 }
 
-smoke() {
-	bin=$1
-	rm -rf "$tmp/logs" "$tmp/data"
+make_logs() {
+	rm -rf "$tmp/logs"
 	mkdir "$tmp/logs"
-	"$bin/canp-gen" --container candump --files 2 --size 200k --workload dense --seed 3 \
-		--dbc "$tmp/v.dbc" "$tmp/logs" &&
-		"$bin/canp-appliance" run --config "$bin/../canp.conf" --cores 1 --mem-per-core 64m \
-			--writer-mem 64m -d "$tmp/v.dbc" -o "$tmp/data" "$tmp/logs" &&
+	"$1/canp-gen" --container candump --files 2 --size 200k --workload dense --seed 3 \
+		--dbc "$tmp/v.dbc" "$tmp/logs"
+}
+
+# job BIN OPTION...: with the profile of the configuration, but little memory.
+job() {
+	bin=$1
+	shift
+	rm -rf "$tmp/data"
+	"$bin/canp-appliance" run --config "$bin/../canp.conf" --cores 1 --mem-per-core 128m \
+		--writer-mem 256m -d "$tmp/v.dbc" -o "$tmp/data" "$@" "$tmp/logs" &&
 		[ -f "$tmp/data/_canp/run.json" ]
 }
 
@@ -63,9 +69,13 @@ for c in "$@"; do
 	app=$b/bin/canp-appliance
 	mk="$MAKE -s BUILD=$b KCONFIG_CONFIG=$tmp/$c.config"
 	echo "  $c"
-	try "$c: configure" $mk "$c" || continue
-	try "$c: build" $mk -j"${JOBS:-2}" all || continue
 	on() { grep -qx "CONFIG_$1=y" "$tmp/$c.config"; }
+	try "$c: configure" $mk "$c" || continue
+	if on CANP_ZSTD && ! echo '#include <zstd.h>' | ${CC:-gcc} -E - >/dev/null 2>&1; then
+		echo "  SKIP: $c: libzstd-dev is not installed"
+		continue
+	fi
+	try "$c: build" $mk -j"${JOBS:-2}" all || continue
 	if on CANP_SINK_CSV; then
 		try "$c: CSV is missing" with "$app" canp_csv_chunk
 	else
@@ -77,13 +87,18 @@ for c in "$@"; do
 	on CANP_SIMD_AVX2 || try "$c: AVX2 code is still there" without "$app" '.*_avx2$' '.*_avx512$'
 	if on CANP_ZSTD; then
 		try "$c: zstd is missing" with "$app" canp_pqzstd_page
+		try "$c: build of the zstd test" $mk "$b/release/tests/t_pqzstd"
+		try "$c: zstd test" "$b/release/tests/t_pqzstd"
 	else
 		try "$c: zstd code is still there" without "$app" 'canp_pqzstd_|ZSTD_'
 	fi
 	try "$c: does not start" "$app" --version
 	try "$c: its own profile is refused" "$app" config --config "$b/canp.conf"
 	if [ -x "$b/bin/canp-gen" ]; then
-		try "$c: a small job" smoke "$b/bin"
+		try "$c: sample logs" make_logs "$b/bin"
+		try "$c: a small job" job "$b/bin" --codec gzip
+		! on CANP_SINK_CSV || try "$c: a small job to CSV" job "$b/bin" --sink csv
+		! on CANP_ZSTD || try "$c: a small job with zstd" job "$b/bin" --codec zstd --zstd-level 9
 	else
 		echo "  SKIP: $c: no canp-gen, no job"
 	fi

@@ -59,7 +59,6 @@ enum canp_part_state {
 struct canp_part {
 	struct canp_partset *set;
 	const struct canp_table *table;
-	bool is_message; /* a table of decoded signals, not canp_events or canp_frames */
 	const struct canp_pqschema *schema; /* Parquet only */
 	struct canp_out *out; /* memory for the open file, lent by the writer while open */
 	enum canp_part_state state;

@@ -1,6 +1,6 @@
 /*
  * pq_priv.h - shared by the files of the Parquet part writer (pqschema, pqvalue, pqplan, pqchunk,
- * pqfooter, sink_parquet); nobody else includes it.
+ * pqfooter, sink_parquet), the side tables and their tests; nobody else includes it.
  *
  * How the files divide the work:
  *   pqschema.c      leaves, serialised schema, key-value metadata
@@ -108,9 +108,9 @@ struct canp_pqchunk {
 
 struct canp_pqgz {
 	struct isal_zstream z;
-	uint8_t level_buf[ISAL_DEF_LVL1_DEFAULT];
+	uint8_t level_buf[ISAL_DEF_LVL3_DEFAULT];
 };
-/* One gzip member of in[0..n) at level 1; out must hold n + n / 1024 + 256 bytes, which stored
+/* One gzip member of in[0..n); out must hold n + n / 1024 + 256 bytes, which stored
  * blocks never exceed. Returns the bytes. */
 uint32_t canp_pq_gzip(struct canp_pqgz *gz, const uint8_t *in, uint32_t n, uint8_t *out,
 		      uint32_t cap);

@@ -61,7 +61,7 @@ obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 # A tool is tools/canp_<x>.c (main) and its tools/<x>_*.c, e.g. canp_appliance.c + appliance_run.c.
 TOOLS    := $(patsubst tools/canp_%.c,%,$(wildcard tools/canp_*.c))
 BINS     := $(foreach t,$(TOOLS),$(BIN)/canp-$(t))
-TESTS    := $(patsubst tests/%.c,%,$(wildcard tests/t_*.c))
+TESTS    := $(patsubst tests/%.c,%,$(filter-out $(KCONFIG_OFF),$(wildcard tests/t_*.c)))
 TESTBINS := $(foreach t,$(TESTS),$(O)/tests/$(t))
 
 .PHONY: all help clean distclean deps deps-test demo check check-unit check-fmt fmt soak install lint tests
@@ -104,12 +104,14 @@ tests: $(TESTBINS)
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
 include tests/tests.mk
+include tools/install.mk
 
 # ---- housekeeping --------------------------------------------------------------------------------
 # Prints every target that has a text: a line "## target: text" anywhere in the makefiles.
 ## help: this list
+MAKEFILES_OWN := Makefile kconfig/kconfig.mk tests/tests.mk tools/install.mk
 help:
-	@sed -n 's/^## \([^:]*\): \(.*\)/  \1|\2/p' Makefile kconfig/kconfig.mk tests/tests.mk | \
+	@sed -n 's/^## \([^:]*\): \(.*\)/  \1|\2/p' $(MAKEFILES_OWN) | \
 	awk -F'|' '{ printf "%-32s %s\n", $$1, $$2 }'
 	@echo
 	@echo "Variables: FLAVOUR=release|debug|asan|tsan BUILD=DIR PREFIX=DIR CC=... CFLAGS=..."
@@ -131,7 +133,7 @@ DEPS_TEST := python3-can tshark strace
 ## deps: installs the packages of the build and of the gates (apt, as root or through sudo)
 ## deps-test: installs what only some tests need
 deps:
-	@sh kconfig/deps.sh $(DEPS) $$(command -v npm >/dev/null || echo nodejs npm)
+	@sh kconfig/deps.sh $(DEPS) $(KCONFIG_DEPS) $$(command -v npm >/dev/null || echo nodejs npm)
 deps-test:
 	@sh kconfig/deps.sh $(DEPS_TEST)
 

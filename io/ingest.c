@@ -286,6 +286,7 @@ static int job_schemas(struct canp_job *job, struct canp_strbuf *err)
 						  .device_column = job->plan->opts.device_column,
 						  .enum_labels = job->plan->opts.enum_labels,
 						  .codec = job->opts.codec,
+						  .codec_level = job->opts.codec_level,
 						  .version = CANP_VERSION,
 					  },
 					  &p->schemas[s]);

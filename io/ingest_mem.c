@@ -110,8 +110,8 @@ int canp_ingest_plan_memory(const struct canp_job *job, struct canp_job_mem *m,
 		m->builders_bytes + (1u << 20);
 	/* As much again for units ahead of the frontier, or they could never start. */
 	m->arena_min = fixed + 2 * slots * CANP_PAGE_SLOT_BYTES;
-	/* A small job cannot fill a large arena: its packed pages are smaller than its inflated input,
-	 * and touching memory costs time. */
+	/* A small job cannot fill a large arena: its packed pages are smaller than its inflated
+	 * input, and touching memory costs time. */
 	want = canp_min(job->opts.mem_per_core, m->arena_min + 8 * job->units.bytes);
 	m->raised = job->opts.mem_per_core < m->arena_min;
 	m->arena_bytes = canp_max(want, m->arena_min);

@@ -47,7 +47,7 @@ int canp_outdir_state(const char *path, enum canp_outdir_state *state)
 	return 0;
 }
 
-static int make_parents(const char *path)
+int canp_outdir_make(const char *path)
 {
 	char buf[PATH_MAX];
 	size_t len = strlen(path);
@@ -99,7 +99,7 @@ int canp_outdir_create(const char *path, int *fd, struct canp_strbuf *err)
 	}
 	if (canp_outdir_refuse(path, err))
 		return -EEXIST;
-	rc = make_parents(path);
+	rc = canp_outdir_make(path);
 	*fd = rc ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*fd < 0 || (mkdirat(*fd, CANP_OUTDIR_META, 0777) < 0 && errno != EEXIST)) {
 		rc = rc ? rc : -errno;

@@ -22,6 +22,9 @@ enum canp_outdir_state {
 /* What path is now; -errno when it cannot be looked at (-ENOTDIR: a file). Control thread. */
 int canp_outdir_state(const char *path, enum canp_outdir_state *state);
 
+/* Creates the directory and its missing parents; an existing one is fine. 0 or -errno. */
+int canp_outdir_make(const char *path);
+
 /* True, with a line in err, when the folder holds something a new job may not touch. */
 bool canp_outdir_refuse(const char *path, struct canp_strbuf *err);
 

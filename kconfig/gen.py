@@ -56,6 +56,9 @@ def run_options(kconf):
     """Yields (key, value, default, help) in menu order; the prompt of a symbol is the key."""
     for node in kconf.node_iter():
         item = node.item
+        if (isinstance(item, (kconfiglib.Symbol, kconfiglib.Choice))
+                and not kconfiglib.expr_value(item.direct_dep)):
+            continue  # of something that is not built
         if isinstance(item, kconfiglib.Choice) and (item.name or "").startswith(RUN):
             value = item.selection.nodes[0].prompt[0]
             default = item.defaults[0][0].nodes[0].prompt[0]

@@ -52,9 +52,22 @@ include $(KCONFIG_DEFAULT)/auto.conf
 endif
 endif
 
-ifeq ($(CONFIG_CANP_ZSTD),y)
-KCONFIG_LIBS += -lzstd
+# What a choice leaves out, sources and their tests; headers have inline stand-ins for them.
+ifneq ($(CONFIG_CANP_SINK_CSV),y)
+KCONFIG_OFF += io/sink/sink_csv.c io/sink/sidetable_csv.c tests/t_sink_csv.c
 endif
+# A context in memory of ours is only offered by the archive.
+ifeq ($(CONFIG_CANP_ZSTD),y)
+KCONFIG_LIBS += -l:libzstd.a
+else
+KCONFIG_OFF += io/sink/pqzstd.c tests/t_pqzstd.c
+endif
+
+# Packages that the choices in .config need, for `make deps`; read from the file itself, because
+# the configuration tools may be among what is missing.
+kconfig_set   = $(shell grep -qsx CONFIG_CANP_$(1)=y $(KCONFIG_CONFIG) && echo yes)
+KCONFIG_DEPS  = $(if $(call kconfig_set,ZSTD),libzstd-dev) \
+		$(if $(call kconfig_set,USDT),systemtap-sdt-dev)
 
 # ---- targets -------------------------------------------------------------------------------------
 .PHONY: $(KCONFIG_GOALS) kconfig-run

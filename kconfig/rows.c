@@ -3,7 +3,7 @@
  * README, man page fragments and shell completion. It links only the option tables, so it is built
  * in a second and needs none of the libraries.
  *
- *	rows kconfig | markdown TOOL | man TOOL | bash TOOL | names
+ *	rows kconfig | markdown TOOL | man TOOL | bash TOOL | names | profile
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -27,6 +27,8 @@ static const struct canp_opt_bind appliance_binds[] = {
 	{&canp_runtime_opt_table, &runtime_cfg},
 	{&canp_appliance_opt_table, &appliance_cfg},
 };
+#define PROFILE_TABLES 2u
+
 static const struct canp_opt_bind gen_binds[] = {{&canp_gen_opt_table, &gen_cfg}};
 
 static void put_symbol(const char *name, const char *choice)
@@ -59,13 +61,22 @@ static void put_help(const char *text)
 	printf("\n");
 }
 
+/* A row that needs a build choice is asked for only where that is made. */
+static void put_depends(const struct canp_opt *row)
+{
+	if (!strncmp(row->need, "CONFIG_", strlen("CONFIG_")))
+		printf("\tdepends on %s\n", row->need + strlen("CONFIG_"));
+}
+
 static void put_choice(const struct canp_opt *row)
 {
 	struct canp_opt_choice c;
 
 	printf("choice ");
 	put_symbol(row->name, NULL);
-	printf("\n\tprompt \"%s\"\n\tdefault ", row->name);
+	printf("\n\tprompt \"%s\"\n", row->name);
+	put_depends(row);
+	printf("\tdefault ");
 	put_symbol(row->name, row->def);
 	printf("\n");
 	put_help(row->help);
@@ -106,6 +117,7 @@ static void put_config(const struct canp_opt *row)
 	       : whole                    ? "int"
 					  : "string",
 	       row->name);
+	put_depends(row);
 	if (whole)
 		put_range(row);
 	if (row->kind == CANP_OPT_BOOL)
@@ -125,7 +137,7 @@ static void put_config(const struct canp_opt *row)
 static void put_kconfig(void)
 {
 	printf("# Generated from the option rows by `make kconfig-run`; do not edit.\n");
-	for (unsigned t = 0; t < 2; t++) {
+	for (unsigned t = 0; t < PROFILE_TABLES; t++) {
 		const struct canp_opt_table *table = appliance_binds[t].table;
 		const char *group = "";
 
@@ -173,11 +185,16 @@ static int put_tool(const char *what, const char *tool)
 	return 0;
 }
 
-static void put_names(void)
+/* All options, or those that a profile may set. */
+static void put_names(bool profile)
 {
-	for (unsigned t = 0; t < CANP_ARRAY_SIZE(appliance_binds); t++)
-		for (unsigned i = 0; i < appliance_binds[t].table->nr; i++)
-			printf("%s\n", appliance_binds[t].table->rows[i].name);
+	for (unsigned t = 0; t < (profile ? PROFILE_TABLES : CANP_ARRAY_SIZE(appliance_binds)); t++)
+		for (unsigned i = 0; i < appliance_binds[t].table->nr; i++) {
+			const struct canp_opt *row = &appliance_binds[t].table->rows[i];
+
+			if (!profile || !(row->flags & CANP_OPT_F_JOB))
+				printf("%s\n", row->name);
+		}
 }
 
 int main(int argc, char **argv)
@@ -186,13 +203,14 @@ int main(int argc, char **argv)
 		put_kconfig();
 		return 0;
 	}
-	if (argc == 2 && !strcmp(argv[1], "names")) {
-		put_names();
+	if (argc == 2 && (!strcmp(argv[1], "names") || !strcmp(argv[1], "profile"))) {
+		put_names(argv[1][0] == 'p');
 		return 0;
 	}
 	if (argc == 3 &&
 	    (!strcmp(argv[1], "markdown") || !strcmp(argv[1], "man") || !strcmp(argv[1], "bash")))
 		return put_tool(argv[1], argv[2]);
-	fprintf(stderr, "usage: rows kconfig | names | markdown TOOL | man TOOL | bash TOOL\n");
+	fprintf(stderr,
+		"usage: rows kconfig | names | profile | markdown TOOL | man TOOL | bash TOOL\n");
 	return 2;
 }

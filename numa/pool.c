@@ -56,6 +56,13 @@ CANP_INLINE void *slot_pop(struct canp_pool *p)
 {
 	void *slot = p->free;
 
+	if (!slot) {
+		/* Never handed out so far, and never touched. */
+		slot = p->base + p->slot_bytes * (p->stats.slots - p->nr_fresh);
+		p->nr_fresh--;
+		p->nr_free--;
+		return slot;
+	}
 	slot_check(slot);
 	memcpy(&p->free, slot, sizeof(p->free));
 	CANP_DASSERT(!p->free || canp_pool_owns(p, p->free));
@@ -83,9 +90,10 @@ void canp_pool_init(struct canp_pool *p, void *mem, size_t slot_bytes, uint32_t 
 	p->stats.slots = nr;
 	p->stats.reserve = reserve;
 	canp_list_init(&p->waiters);
-	/* Backwards, so that slots are first handed out in address order. */
-	for (uint32_t i = nr; i > 0; i--)
-		slot_push(p, p->base + (size_t)(i - 1) * slot_bytes);
+	/* Slots are handed out in address order first, and memory that is never needed is never
+	 * touched: the pools of a shard are upper bounds that most jobs do not reach. */
+	p->nr_fresh = nr;
+	p->nr_free = nr;
 }
 
 bool canp_pool_owns(const struct canp_pool *p, const void *slot)

@@ -34,7 +34,9 @@ struct canp_pool {
 	void *free; /* singly linked through the slots' first word */
 	uint8_t *base;
 	size_t slot_bytes;
-	uint32_t nr_free, reserve;
+	uint32_t nr_free;  /* those never handed out included */
+	uint32_t nr_fresh; /* the last nr_fresh slots of the region were never handed out */
+	uint32_t reserve;
 	struct canp_list waiters;
 	bool serving; /* private: a ready callback is running */
 	struct canp_pool_stats stats;

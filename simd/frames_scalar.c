@@ -24,12 +24,6 @@
 #define ID_MASK_EXT 0x1fffffffu
 #define ID_MASK_STD 0x7ffu
 
-/* What every frame adds to, kept out of the context so that the compiler may use registers: a
- * store into a chunk could alias anything in memory. */
-struct frames_run {
-	int64_t first, last, min, max;
-};
-
 /* Keeps the first `len` payload bytes, 0..8, in memory order (little-endian lanes). */
 static inline uint64_t frames_keep(uint64_t data, unsigned len)
 {
@@ -59,86 +53,121 @@ static void frames_store_j(uint8_t *rec, uint32_t idw, unsigned len, unsigned dl
 	canp_put_le64(rec + 24, 0);
 }
 
-static void frames_flush(struct canp_frames_ctx *ctx, const struct frames_run *run, size_t done)
+/* Stores one record; returns whether the chunk is complete now. */
+static inline bool frames_store(struct canp_slot *s, enum canp_rec_class cls, const uint8_t *p,
+				uint32_t idw, int64_t ts)
 {
-	if (!done)
-		return;
-	ctx->first_ns = run->first;
-	ctx->last_ns = run->last;
-	ctx->min_ns = run->min;
-	ctx->max_ns = run->max;
+	unsigned dlc = p[12], len = dlc < 8 ? dlc : 8, row = s->n;
+	uint8_t *rec = s->chunk + (size_t)row * (cls == CANP_REC_S ? 16 : 32);
+
+	canp_put_le64(rec, (uint64_t)ts);
+	canp_put_le64(rec + 8, frames_keep(canp_le64(p + 16), len));
+	if (cls == CANP_REC_J)
+		frames_store_j(rec, idw, len, dlc);
+	if (canp_unlikely(len < s->need)) {
+		s->lens[row] = (uint8_t)len;
+		s->has_short = 1;
+	}
+	s->n = (uint16_t)(row + 1);
+	return row + 1 >= CANP_CHUNK_ROWS;
 }
 
-static inline int64_t frames_ts(const struct canp_frames_ctx *ctx, uint64_t raw)
+/* Any frame that is not a standard one for a class S table: other classes, counters, unknown ids.
+ * DONE and FULL: it was consumed. */
+static CANP_NOINLINE enum canp_frames_stop frames_other(struct canp_frames_ctx *ctx, uint16_t slot,
+							const uint8_t *p, int64_t ts)
 {
-	/* Unsigned, because only the caller's window promises that this does not overflow. */
-	return (int64_t)(raw * (uint64_t)ctx->ts_mul + (uint64_t)ctx->ts_add);
+	struct canp_slot *s = &ctx->slots[slot];
+	uint32_t idw = canp_be32(p + 8);
+	bool full = false;
+
+	if (s->cls == CANP_REC_F)
+		return CANP_FRAMES_SPECIAL;
+	if (slot == CANP_SLOT_UNKNOWN) {
+		if (ctx->nr_unknown >= CANP_FRAMES_UNKNOWN_MAX)
+			return CANP_FRAMES_UNKNOWN;
+		ctx->unknown_ids[ctx->nr_unknown++] =
+			idw & ID_EXT ? idw & (ID_EXT | ID_MASK_EXT) : idw & ID_MASK_STD;
+	}
+	s->frames++;
+	if (s->chunk && s->cls == CANP_REC_J)
+		full = frames_store(s, CANP_REC_J, p, idw, ts);
+	else if (s->chunk)
+		full = frames_store(s, CANP_REC_S, p, idw, ts);
+	return full ? CANP_FRAMES_FULL : CANP_FRAMES_DONE;
 }
 
+/* Slot of a frame whose id word has more than 11 bits; false for a remote or error frame. */
+static inline bool frames_slot_wide(const struct canp_idmap *map, uint32_t idw, uint16_t *slot)
+{
+	if (idw & (ID_RTR | ID_ERR))
+		return false;
+	*slot = canp_idmap_find(map, idw & ID_MASK_EXT, idw & ID_EXT);
+	return true;
+}
+
+/* What the loop carries is kept out of the context: a store into a chunk could alias it, and the
+ * registers are just enough. */
 size_t canp_frames24_scalar(struct canp_frames_ctx *ctx, const uint8_t *p, size_t n)
 {
 	const struct canp_idmap *map = ctx->map;
 	struct canp_slot *slots = ctx->slots;
+	const uint8_t *begin = p, *end = p + n * FRAME_BYTES;
 	const uint64_t ts_lo = ctx->ts_lo, ts_span = ctx->ts_span;
-	struct frames_run run = {.min = ctx->min_ns, .max = ctx->max_ns};
-	enum canp_frames_stop stop = CANP_FRAMES_DONE;
-	size_t i;
+	const uint64_t mul = (uint64_t)ctx->ts_mul, add = (uint64_t)ctx->ts_add;
+	int64_t max = ctx->max_ns;
 
-	run.first = run.last = n ? frames_ts(ctx, canp_be64(p)) : 0;
-	for (i = 0; i < n; i++, p += FRAME_BYTES) {
+	ctx->stop = CANP_FRAMES_DONE;
+	for (; p < end; p += FRAME_BYTES) {
 		uint64_t raw = canp_be64(p);
 		uint32_t idw = canp_be32(p + 8);
-		unsigned dlc = p[12], len = dlc < 8 ? dlc : 8, row;
-		bool ext = idw & ID_EXT;
+		enum canp_frames_stop stop;
 		struct canp_slot *s;
 		uint16_t slot;
-		uint8_t *rec;
 		int64_t ts;
 
-		if (canp_unlikely(raw - ts_lo > ts_span || (idw & (ID_RTR | ID_ERR)))) {
-			stop = CANP_FRAMES_SPECIAL;
-			break;
-		}
-		slot = canp_idmap_find(map, ext ? idw & ID_MASK_EXT : idw, ext);
+		if (canp_likely(idw <= ID_MASK_STD))
+			slot = map->std[idw];
+		else if (!frames_slot_wide(map, idw, &slot))
+			goto special;
+		if (canp_unlikely(raw - ts_lo > ts_span))
+			goto special;
+		/* Unsigned, because only the caller's window promises that this fits. */
+		ts = (int64_t)(raw * mul + add);
 		s = &slots[slot];
-		if (canp_unlikely(slot == CANP_SLOT_UNKNOWN)) {
-			if (ctx->nr_unknown >= CANP_FRAMES_UNKNOWN_MAX) {
-				stop = CANP_FRAMES_UNKNOWN;
-				break;
-			}
-			ctx->unknown_ids[ctx->nr_unknown++] =
-				ext ? idw & (ID_EXT | ID_MASK_EXT) : idw & ID_MASK_STD;
+		if (canp_likely(s->cls == CANP_REC_S && s->chunk && slot != CANP_SLOT_UNKNOWN)) {
+			s->frames++;
+			stop = frames_store(s, CANP_REC_S, p, idw, ts) ? CANP_FRAMES_FULL
+								       : CANP_FRAMES_DONE;
+		} else {
+			stop = frames_other(ctx, slot, p, ts);
 		}
-		if (canp_unlikely(s->cls == CANP_REC_F)) {
-			stop = CANP_FRAMES_SPECIAL;
-			break;
-		}
-		ts = frames_ts(ctx, raw);
-		run.last = ts;
-		run.min = canp_min(run.min, ts);
-		run.max = canp_max(run.max, ts);
-		s->frames++;
-		if (canp_unlikely(!s->chunk))
-			continue;
-		row = s->n;
-		rec = s->chunk + (size_t)row * s->stride16 * 16;
-		canp_put_le64(rec, (uint64_t)ts);
-		canp_put_le64(rec + 8, frames_keep(canp_le64(p + 16), len));
-		if (canp_unlikely(s->cls == CANP_REC_J))
-			frames_store_j(rec, idw, len, dlc);
-		if (canp_unlikely(len < s->need)) {
-			s->lens[row] = (uint8_t)len;
-			s->has_short = 1;
-		}
-		s->n = (uint16_t)(row + 1);
-		if (canp_unlikely(row + 1 >= CANP_CHUNK_ROWS)) {
+		if (canp_unlikely(stop != CANP_FRAMES_DONE)) {
+			ctx->stop = stop;
 			ctx->stop_slot = slot;
-			stop = CANP_FRAMES_FULL;
-			i++;
+			if (stop != CANP_FRAMES_FULL)
+				break;
+		}
+		/* Logs ascend but for jitter; and what is newest is not the least, see below. */
+		if (canp_likely(ts >= max))
+			max = ts;
+		else
+			ctx->min_ns = canp_min(ctx->min_ns, ts);
+		if (canp_unlikely(stop != CANP_FRAMES_DONE)) {
+			p += FRAME_BYTES;
 			break;
 		}
+		continue;
+	special:
+		ctx->stop = CANP_FRAMES_SPECIAL;
+		break;
 	}
-	ctx->stop = stop;
-	frames_flush(ctx, &run, i);
-	return i;
+	ctx->max_ns = max;
+	if (p != begin) {
+		ctx->first_ns = (int64_t)(canp_be64(begin) * mul + add);
+		ctx->last_ns = (int64_t)(canp_be64(p - FRAME_BYTES) * mul + add);
+		/* The one frame that may be the newest and the least. */
+		ctx->min_ns = canp_min(ctx->min_ns, ctx->first_ns);
+	}
+	return (size_t)(p - begin) / FRAME_BYTES;
 }

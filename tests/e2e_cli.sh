@@ -187,7 +187,7 @@ eq "caps obeys --simd" "$(json out 'd["simd"]')" scalar
 timeout 60 "$APP" doctor >out 2>err
 rc=$?
 check "doctor says well or not (exit 0, 1 or 2, have $rc)" test "$rc" -le 2
-for what in ring huge memlock files; do
+for what in ring huge memlock nofile; do
 	has "doctor checks $what" out "$what"
 done
 check "doctor has a fix for each finding" test "$(grep -Ec '^(hint|BAD)' out)" -le "$(grep -c 'fix: ' out)"
@@ -209,7 +209,7 @@ canp 64 "an unknown key of a file" config -c bad.conf
 has "file, line and suggestion" err "bad.conf:2.*did you mean|bad.conf:2"
 CANP_CORES=x timeout 60 "$APP" config >out 2>err
 eq "a bad value of the environment is a usage error" $? 64
-has "the variable is named" err "CANP_CORES"
+has "the option is named" err "environment.*cores|CANP_CORES"
 
 echo "-- inputs"
 find in -type f | sort >list
@@ -331,7 +331,6 @@ check "--ts-ns adds the exact time" test -n "$(col u4 Msg001 ts_ns)"
 
 echo "-- filters"
 head1() { head -n 1 "$1"/part-00000.csv; }
-job 0 f1 $S --select 'Msg001.Level,Msg00[2]*,Msg003' in/a.canp || true
 job 0 f2 $S --select 'Msg001.Level,Msg003,Msg00?.Temp' --exclude 'Msg003,Msg007.*' in/a.canp
 eq "--select/--exclude: tables" "$(cd f2 && echo Msg*)" "Msg000 Msg001 Msg002 Msg004 Msg005 Msg006"
 eq "--select/--exclude: columns" "$(head1 f2/Msg001) $(head1 f2/Msg002)" "ts,src,bus,Level,Temp ts,src,bus,Temp"

@@ -68,7 +68,7 @@ skip() {
 check() {
 	local text=$1
 	shift
-	if "$@"; then ok "$text"; else fail "$text"; fi
+	if "$@" >/dev/null; then ok "$text"; else fail "$text"; fi
 }
 
 # eq TEXT HAVE WANT
@@ -113,6 +113,42 @@ job() {
 	fail "exit $rc, want $want: canp-appliance run -o $out --json $*"
 	head -n 8 "$T/err" | sed 's/^/     | /'
 	return 1
+}
+
+# start ARGUMENT...: runs the program in the background as a terminal would (a script's plain `&` has
+# SIGINT ignored); $pid is the program itself.
+start() {
+	rm -f "$T/out" "$T/err" # what an earlier run said must not be taken for this one's
+	: >"$T/err"
+	set -m
+	"$APP" "$@" >"$T/out" 2>"$T/err" </dev/null &
+	pid=$!
+	set +m
+}
+
+# finish: waits for it, not for ever; its status is in $rc, the time it took in $ms.
+finish() {
+	local since i=0
+	since=$(date +%s%N)
+	exec 3>&2 2>/dev/null # the shell's own word on how the job ended
+	while kill -0 "$pid" 2>/dev/null && [ $i -lt $((E2E_TIMEOUT_S * 20)) ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
+	kill -KILL "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	rc=$?
+	exec 2>&3 3>&-
+	ms=$((($(date +%s%N) - since) / 1000000))
+}
+
+# started: waits until the program, run with --progress=always, has finished a few files.
+started() {
+	local i=0
+	until tr '\r' '\n' <"$T/err" | grep -Eq 'files ([2-9]|[1-9][0-9]+)/' || [ $i -ge 400 ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
 }
 
 logs() {

@@ -151,7 +151,7 @@ MAKE = {"canp": make_canp, "blf": make_blf, "candump": make_candump}
 
 def parse_line(line):
     fmt, path, *rest = line.split()
-    o = dict(KEYS, serial="LOGGER-1")
+    o = dict(KEYS, serial="UNIT-1")
     for kv in rest:
         k, v = kv.split("=", 1)
         o[k] = v if k == "serial" else int(v)
@@ -248,7 +248,9 @@ def cmd_json(path, *exprs):
     with open(path) as f:
         d = json.load(f)
     env = {"d": d, "os": os, "json": json}
-    print(" ".join(str(eval(e, env)) for e in exprs))  # pylint: disable=eval-used
+    for e in exprs:
+        v = eval(e, env)
+        print(*v if isinstance(v, tuple) else (v,))
 
 
 def cmd_pqcheck(dataset):
@@ -288,11 +290,11 @@ def zeros(mib, compressor):
 
 def cmd_bomb(fmt, path, mib):
     mib = int(mib)
-    gz = zeros(mib, zlib.compressobj(9, zlib.DEFLATED, 31))
+    gz = zeros(mib, zlib.compressobj(6, zlib.DEFLATED, 31))
     if fmt == "canp":
         data = b"BOMB".ljust(31, b"\0") + struct.pack(">I", len(gz)) + gz
     elif fmt == "blf":
-        z = zeros(mib, zlib.compressobj(9))
+        z = zeros(mib, zlib.compressobj(6))
         o = dict(KEYS, frames=0, serial="")
         data = make_blf(o) + struct.pack("<4sHHIIHHIII", b"LOBJ", 16, 1, 32 + len(z), 10, 2, 0, 0,
                                          mib << 20, 0) + z

@@ -320,7 +320,7 @@ static void put_list(const char *name, const char *text, size_t len, char *arg, 
 
 static void lists_keep_their_order_and_their_paths(void **state)
 {
-	char text[1024], arg[256], want[1024];
+	char text[1024], arg[600], want[1024];
 	const char *args[] = {arg};
 	struct canp_dirscan *s;
 	int n, saved;

@@ -1,6 +1,6 @@
 /*
- * t_fmt_blf.c - Vector BLF: object types, straddling, padding, damage, cuts, bombs, windows, and the
- * reference files when they are there.
+ * t_fmt_blf.c - Vector BLF: object types, straddling, padding, damage, cuts, bombs, windows, and
+ * the reference files when they are there.
  */
 #include "tests/lib/capture.h"
 
@@ -17,8 +17,8 @@ static struct canp_group *walk(const struct corpus_buf *b)
 }
 
 /* One object with a v1 header. */
-static void object(struct corpus_buf *s, uint32_t type, int64_t ts, uint32_t flags, const void *body,
-		   size_t len)
+static void object(struct corpus_buf *s, uint32_t type, int64_t ts, uint32_t flags,
+		   const void *body, size_t len)
 {
 	corpus_add(s, "LOBJ", 4);
 	corpus_le16(s, 32);
@@ -62,7 +62,8 @@ static struct captured one(uint32_t type, const void *body, size_t len)
 
 static void classic_messages_of_both_types_are_read(void **state)
 {
-	static const uint8_t body[24] = {3, 0, 0x01, 5, 0x38, 0x56, 0x4c, 0x85, 1, 2, 3, 4, 5, 6, 7, 8};
+	static const uint8_t body[24] = {3, 0, 0x01, 5, 0x38, 0x56, 0x4c, 0x85,
+					 1, 2, 3,    4, 5,    6,    7,    8};
 	static const uint32_t types[] = {1, 86};
 
 	(void)state;
@@ -274,7 +275,8 @@ static void objects_span_containers_of_any_size(void **state)
 			assert_int_equal(g->faults, 0);
 			capture_is_corpus(g, SEED, 0, n, true, true);
 			capture_free(g);
-			capture_same_in_any_windows(&canp_fmt_blf, false, b.p, b.len, i * 2 + 1, 5000);
+			capture_same_in_any_windows(&canp_fmt_blf, false, b.p, b.len, i * 2 + 1,
+						    5000);
 			corpus_free(&b);
 		}
 }
@@ -293,7 +295,8 @@ static void containers_beyond_the_window_are_streamed(void **state)
 		capture_is_corpus(g, SEED, 0, 18000, true, true);
 		capture_free(g);
 		capture_same_in_any_windows(&canp_fmt_blf, false, b.p, b.len, 4 + method, 300000);
-		capture_same_in_any_windows(&canp_fmt_blf, false, b.p, b.len - 99999, 3 + method, 300000);
+		capture_same_in_any_windows(&canp_fmt_blf, false, b.p, b.len - 99999, 3 + method,
+					    300000);
 		corpus_free(&b);
 	}
 }
@@ -362,7 +365,8 @@ static void a_bad_container_costs_only_its_frames(void **state)
 
 static void a_wrong_container_size_loses_nothing(void **state)
 {
-	static const uint32_t sizes[] = {0, 1, 15, 16, 31, 32, 40, 300, 2000, 100000, 0x7fffffff, 0xffffffff};
+	static const uint32_t sizes[] = {0,  1,   15,   16,     31,         32,
+					 40, 300, 2000, 100000, 0x7fffffff, 0xffffffff};
 	struct corpus_buf b = {0};
 	size_t at[41];
 
@@ -635,8 +639,9 @@ static void reference_files_give_the_known_counts(void **state)
 		g = walk(&b);
 		if (reference[i].at_least ? g->frames < reference[i].frames
 					  : g->frames != reference[i].frames)
-			fail_msg("%s: %llu frames, reference %u (first fault: %s)", reference[i].path,
-				 (unsigned long long)g->frames, reference[i].frames, g->first[0].detail);
+			fail_msg("%s: %llu frames, reference %u (first fault: %s)",
+				 reference[i].path, (unsigned long long)g->frames,
+				 reference[i].frames, g->first[0].detail);
 		if (!reference[i].at_least && strncmp(reference[i].path, "blf/errors", 10))
 			assert_int_equal(g->faults, 0);
 		capture_free(g);

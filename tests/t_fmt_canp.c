@@ -44,8 +44,11 @@ static void frames_and_devices_of_a_sound_file_come_out(void **state)
 
 static void serials_are_trimmed_and_odd_bytes_written_as_hex(void **state)
 {
-	static const char *const serials[] = {"  spaced name  ", "\x01" "A\xff" "z", "",
-					      "123456789012345678"};
+	static const char *const serials[] = {"  spaced name  ",
+					      "\x01"
+					      "A\xff"
+					      "z",
+					      "", "123456789012345678"};
 	static const char *const names[] = {"spaced name", "\\x01A\\xFFz", "123456789012345678"};
 	struct corpus_buf b = {0}, raw = {0};
 	struct canp_group *g;
@@ -105,7 +108,8 @@ static void members_of_every_size_class_are_read(void **state)
 			assert_int_equal(g->stats.bytes_inflated, 2 * raw.len);
 			capture_is_corpus(g, SEED, 0, frames[i], false, false);
 			capture_free(g);
-			capture_same_in_any_windows(&canp_fmt_canp, false, b.p, b.len, i * 2 + 3, 300000);
+			capture_same_in_any_windows(&canp_fmt_canp, false, b.p, b.len, i * 2 + 3,
+						    300000);
 			corpus_free(&raw);
 			corpus_free(&b);
 		}
@@ -226,7 +230,8 @@ static void junk_between_blocks_is_one_fault(void **state)
 /* Lengths inside a member whose checksum is right: the writer was wrong, nothing may overrun. */
 static void hostile_lengths_inside_a_member_are_bounded(void **state)
 {
-	static const uint32_t lengths[] = {0xffffffff, 0x80000000, 0x7fffffff, 1, 15, 17, 23, 25, 1000};
+	static const uint32_t lengths[] = {0xffffffff, 0x80000000, 0x7fffffff, 1,   15,
+					   17,         23,         25,         1000};
 
 	(void)state;
 	for (unsigned k = 0; k < CANP_ARRAY_SIZE(lengths); k++)
@@ -322,7 +327,8 @@ static void bombs_hit_the_limits(void **state)
 	corpus_canp(&b, SEED, 50, 50);
 	g = capture_walk(&canp_fmt_canp, false, b.p, b.len, (struct cuts){.opts = &opts});
 	assert_true(g->by_code[CANP_FAULT_LIMIT] >= 1);
-	assert_int_equal(g->frames, 50); /* the ratio stops the bomb after a MiB, the file goes on */
+	assert_int_equal(g->frames,
+			 50); /* the ratio stops the bomb after a MiB, the file goes on */
 	capture_free(g);
 	opts.limits.ratio_max = 100000;
 	g = capture_walk(&canp_fmt_canp, false, b.p, b.len, (struct cuts){.opts = &opts});

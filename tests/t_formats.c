@@ -63,10 +63,19 @@ static void every_format_is_recognised_plain_and_gzipped(void **state)
 
 static void other_files_are_not_recognised(void **state)
 {
-	static const char *const texts[] = {
-		"", "\n\n\n", "L", "LOG", "hello world\n", "date Mon Jan 1\nbase hex timestamps absolute\n",
-		";$FILEVERSION=2.1\n", "(1.0\n", "PK\3\4", "MDF     4.10    ", "\x1f\x8b", "\x1f\x8b\x08\xff",
-		"\x1f\x8b\x08\0\0\0\0\0\0\3\xff\xff\xff\xff"};
+	static const char *const texts[] = {"",
+					    "\n\n\n",
+					    "L",
+					    "LOG",
+					    "hello world\n",
+					    "date Mon Jan 1\nbase hex timestamps absolute\n",
+					    ";$FILEVERSION=2.1\n",
+					    "(1.0\n",
+					    "PK\3\4",
+					    "MDF     4.10    ",
+					    "\x1f\x8b",
+					    "\x1f\x8b\x08\xff",
+					    "\x1f\x8b\x08\0\0\0\0\0\0\3\xff\xff\xff\xff"};
 	struct corpus_buf b = {0};
 	bool gz;
 
@@ -126,7 +135,8 @@ static void formats_are_found_by_name(void **state)
 /* ---- the gzip wrapper ------------------------------------------------------------------------ */
 
 /* The file cut into gzip members of `member` bytes; at[]: where the members start. */
-static void gzip_members(struct corpus_buf *z, const struct corpus_buf *b, size_t member, size_t *at)
+static void gzip_members(struct corpus_buf *z, const struct corpus_buf *b, size_t member,
+			 size_t *at)
 {
 	for (size_t i = 0; i < b->len; i += member) {
 		if (at)

@@ -225,18 +225,20 @@ static void truncation_at_every_byte_yields_a_reproducible_prefix(void **state)
 
 static void cut_streams_yield_the_same_bytes_for_all_slices(void **state)
 {
+	static const size_t slices[] = {300, 2000, 50000};
 	size_t n = 300000, len;
 
 	(void)state;
-	make_plain(0, n);
+	/* With ISA-L alone about one cut in fifty differs on this data. */
+	make_plain(5, n);
 	len = zlib_pack(CANP_INFLATE_GZIP, 6, Z_DEFAULT_STRATEGY, n);
-	for (unsigned t = 0; t < 150; t++) {
+	for (unsigned t = 0; t < 450; t++) {
 		size_t cut = guard_rand(&seed) % len;
 		struct outcome a = run_stream(CANP_INFLATE_GZIP, packed, cut, 0, 0), b;
 
 		assert_int_equal(a.result, CANP_INFLATE_TRUNCATED);
 		assert_memory_equal(gout.mem, plain, a.out);
-		b = run_stream(CANP_INFLATE_GZIP, packed, cut, t % 2 ? 50000 : 5000, 70000);
+		b = run_stream(CANP_INFLATE_GZIP, packed, cut, slices[t % 3], t & 1 ? 70000 : 0);
 		assert_int_equal(b.result, CANP_INFLATE_TRUNCATED);
 		assert_int_equal(a.out, b.out);
 		assert_int_equal(b.in, cut);

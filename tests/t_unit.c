@@ -118,7 +118,7 @@ static void *add_names(void *arg)
 		snprintf(n, sizeof(n), "dev%u", i);
 		idx = canp_devices_add(d, n, strlen(n));
 		if (strcmp(canp_devices_name(d, idx), n))
-			return "wrong name";
+			return d;
 	}
 	return NULL;
 }

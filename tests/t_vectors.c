@@ -10,10 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <glob.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <zlib.h>
 
 #include "core/base/bytes.h"
@@ -231,10 +233,59 @@ static void every_reference_row_decodes_exactly(void **state)
 	assert_true(nr_rows > 0 && nr_unknown_mux > 0);
 }
 
+/* Names must stay unique without case, slots valid and hidden columns few when dozens of unrelated
+ * databases with equal ids and names are planned together. */
+static void all_reference_dbcs_make_one_plan(void **state)
+{
+	static struct canp_plan_dbc dbcs[256];
+	struct canp_plan_opts opts = {.dbcs = dbcs, .enum_labels = true};
+	struct canp_plan *plan = NULL;
+	char path[1024];
+	glob_t found;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/dbc/*/*.dbc", corpus);
+	if (glob(path, 0, NULL, &found)) {
+		print_message("skipped: no DBCs at %s (set CANP_CORPUS)\n", path);
+		skip();
+	}
+	for (; opts.nr_dbcs < found.gl_pathc && opts.nr_dbcs < 256; opts.nr_dbcs++) {
+		/* A bus of its own for every other one keeps its messages reachable. */
+		dbcs[opts.nr_dbcs].bus = opts.nr_dbcs % 2 ? found.gl_pathv[opts.nr_dbcs] : NULL;
+		dbcs[opts.nr_dbcs].path = found.gl_pathv[opts.nr_dbcs];
+	}
+	assert_int_equal(canp_plan_create(&opts, NULL, NULL, NULL, &plan), 0);
+	assert_true(plan->nr_tables > 1000);
+	for (uint32_t i = 0; i < plan->nr_tables; i++) {
+		const struct canp_table *t = &plan->tables[i];
+
+		for (uint32_t k = 0; k < i; k++)
+			assert_int_not_equal(strcasecmp(t->name, plan->tables[k].name), 0);
+		assert_true(t->need <= t->payload_max && t->row_bytes > 8);
+		for (uint32_t k = 0; k < t->nr_cols; k++) {
+			const struct canp_col *c = &t->cols[k];
+
+			assert_false(c->hidden); /* nothing was deselected */
+			assert_true(c->mux_parent < (int32_t)t->nr_cols);
+			assert_true(c->src != CANP_SRC_SIGNAL || c->wide || c->win < t->nr_wins);
+			for (uint32_t j = 0; j < k; j++)
+				assert_int_not_equal(strcasecmp(c->name, t->cols[j].name), 0);
+		}
+	}
+	for (uint32_t i = 0; i < plan->nr_maps; i++)
+		for (unsigned id = 0; id < 2048; id++)
+			assert_true(plan->maps[i]->std[id] < canp_plan_nr_slots(plan));
+	print_message("%zu DBCs, %u tables, %u maps, %zu warnings\n", opts.nr_dbcs, plan->nr_tables,
+		      plan->nr_maps, plan->nr_warnings);
+	canp_plan_destroy(plan);
+	globfree(&found);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_reference_row_decodes_exactly),
+		cmocka_unit_test(all_reference_dbcs_make_one_plan),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

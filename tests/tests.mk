@@ -1,8 +1,35 @@
 # Test targets; included by the top-level Makefile.
-## check: unit tests and style gates
-check: check-unit lint
+# One step after the other, each a make of its own: what `deps` installs is seen by the next, and the
+# tests do not compete with the build. All steps run, then the target fails if one did.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc))
 
-.PHONY: check-unit check-asan check-tsan lint kconfig-run readme-options
+## check: installs what is missing, builds, unit tests, style gates, end-to-end tests
+check:
+	@start=$$(date +%s); bad=; \
+	$(MAKE) --no-print-directory deps || exit 1; \
+	$(MAKE) --no-print-directory deps-test || echo "check: some tests will skip"; \
+	$(MAKE) --no-print-directory $(JOBS) all tests || exit 1; \
+	for step in check-unit lint e2e; do \
+		$(MAKE) --no-print-directory $$step || bad="$$bad $$step"; \
+	done; \
+	echo "check: $$(($$(date +%s) - start)) s$${bad:+, FAILED:$$bad}"; [ -z "$$bad" ]
+
+## e2e: runs the end-to-end tests, tests/e2e_*.sh
+E2E := $(filter-out tests/e2e_lib.sh,$(sort $(wildcard tests/e2e_*.sh)))
+e2e: all $(O)/tests/t_runtime
+	@sh tests/run-e2e.sh $(BIN) $(O)/tests $(E2E)
+
+## demo: a dozen generated logs become a dataset, and DuckDB looks at it
+demo:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@sh tools/demo.sh $(BIN) $(BUILD)/demo
+
+## soak: long runs with large logs, not part of check (see tests/soak.sh)
+soak: all
+	@bash tests/soak.sh $(BIN)
+
+.PHONY: check-unit check-asan check-tsan e2e lint kconfig-run readme-options
 
 ## check-unit: runs the unit tests; check-asan and check-tsan run them with sanitizers
 check-unit: tests
@@ -13,6 +40,22 @@ check-asan:
 
 check-tsan:
 	@$(MAKE) --no-print-directory FLAVOUR=tsan check-unit
+
+# ---- packaging -----------------------------------------------------------------------------------
+.PHONY: check-install check-menuconfig soak-configs
+
+## check-install: installs into a temporary folder, looks at it, uninstalls
+## check-menuconfig: uses menuconfig in a terminal of its own (tmux)
+# 77 means that the test said why it cannot run here.
+check-install: all
+	@sh tests/e2e_install.sh $(BIN) || [ $$? -eq 77 ]
+check-menuconfig:
+	@sh tests/e2e_menuconfig.sh || [ $$? -eq 77 ]
+
+## soak-configs: builds every configuration and does a small job with each
+soak: soak-configs
+soak-configs:
+	@sh tests/lint/defconfigs.sh
 
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
@@ -32,12 +75,13 @@ readme-options: $(ROWS)
 	/<!-- \/options -->/ { skip = 0 } !skip' README.md >$(O)/README.md && cp $(O)/README.md README.md
 
 # ---- style gates ---------------------------------------------------------------------------------
-LINTS := layers headers tidy opts fmt links
+LINTS := layers headers tidy opts kconfig fmt links
 lint_args_headers = $(AUTOCONF) $(CC)
 lint_args_opts    = $(ROWS)
+lint_args_kconfig = $(ROWS)
 lint_args_links   = $(O) $(CC) "$(LIBS_SYS)" "$(LD_$(FLAVOUR))"
 
-## lint: style gates: layers, headers, tidy, options, format, links
+## lint: style gates: layers, headers, tidy, options, configuration, format, links
 # All of them run, then the target fails if one did.
 lint: $(ROWS) $(ARCHIVES)
 	@bad=; $(foreach l,$(LINTS),sh tests/lint/$(l).sh $(lint_args_$(l)) || bad="$$bad $(l)";) \

@@ -122,6 +122,17 @@ static void resolve_machine(struct canp_job_cli *c)
 	canp_log_set_level((enum canp_log_level)c->rt.log_level);
 }
 
+static void resolve_codec(struct canp_job_cli *c)
+{
+	static const enum canp_pq_codec codecs[] = {[CANP_CFG_CODEC_NONE] = CANP_PQ_NONE,
+						    [CANP_CFG_CODEC_GZIP] = CANP_PQ_GZIP,
+						    [CANP_CFG_CODEC_ZSTD] = CANP_PQ_ZSTD};
+
+	c->job.codec = codecs[c->in.codec];
+	c->job.codec_level =
+		(int)(c->job.codec == CANP_PQ_ZSTD ? c->in.zstd_level : c->in.gzip_level);
+}
+
 /* Seeded delays make the reorder paths testable on a quiet machine; see tests/e2e_determinism.sh.
  */
 static void resolve_test_hooks(struct canp_job_opts *j)
@@ -164,8 +175,7 @@ int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool)
 		.ratio_max = c->in.limit_ratio,
 	};
 	j->sink = c->in.sink == CANP_CFG_SINK_CSV ? CANP_SINK_CSV : CANP_SINK_PARQUET;
-	j->codec = c->in.codec == CANP_CFG_CODEC_GZIP ? CANP_PQ_GZIP : CANP_PQ_NONE;
-	j->codec_level = (int)c->in.gzip_level;
+	resolve_codec(c);
 	j->rowgroup_rows = c->in.rowgroup_rows;
 	j->wait_on_enospc = c->in.on_enospc == CANP_CFG_ENOSPC_WAIT;
 	return -1;

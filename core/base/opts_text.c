@@ -201,18 +201,27 @@ static void markdown_row(const struct canp_opt *row, struct canp_strbuf *sb)
 	put_synopsis(row, &text);
 	canp_strbuf_puts(sb, "| `");
 	put_cell(text.failed ? row->name : text.buf, sb);
-	canp_strbuf_printf(sb, "` | %s | ", *row->def ? row->def : " ");
+	canp_strbuf_printf(sb, "` | %s | ", row->def);
 	put_cell(strstr(row->range, "..") ? row->range : "", sb);
-	canp_strbuf_printf(sb, "%s%s | ", *row->unit ? " " : "", row->unit);
+	canp_strbuf_printf(sb, "%s%s | ", strstr(row->range, "..") && *row->unit ? " " : "",
+			   row->unit);
 	put_cell(row->help, sb);
 	canp_strbuf_puts(sb, " |\n");
 	canp_strbuf_fini(&text);
 }
 
+/* One small table per group, so that the columns of each stay narrow. */
+static void markdown_title(const char *group, struct canp_strbuf *sb)
+{
+	canp_strbuf_printf(
+		sb, "\n**%s**\n\n| option | default | range | meaning |\n|---|---|---|---|\n",
+		group);
+}
+
 void canp_opts_markdown(const struct canp_opts *o, struct canp_strbuf *sb)
 {
-	canp_strbuf_puts(sb, "| option | default | range | meaning |\n|---|---|---|---|\n");
-	by_group(o, sb, NULL, markdown_row);
+	by_group(o, sb, markdown_title, markdown_row);
+	canp_strbuf_putc(sb, '\n');
 }
 
 static void bash_choices(const struct canp_opt *row, struct canp_strbuf *sb)
@@ -283,6 +292,9 @@ void canp_opts_dump(const struct canp_opts *o, struct canp_strbuf *sb)
 		const struct opt_state *st = &o->states[i];
 		const struct canp_opt_list *list = st->field;
 
+		/* The file must be accepted where it was written. */
+		if (!st->row->built)
+			continue;
 		if (st->row->kind == CANP_OPT_LIST) {
 			for (unsigned j = 0; j < list->nr; j++)
 				dump_line(st, list->v[j], sb);

@@ -18,13 +18,13 @@ struct canp_meta_run {
 	uint16_t start; /* first row in the chunk */
 	uint8_t bus;
 	uint8_t pad;
-	uint32_t src;	 /* input id = row of canp_files */
+	uint32_t src;    /* input id = row of canp_files */
 	uint32_t device; /* index into the job's device names, 0 = none */
 };
 
 struct canp_chunk {
 	const uint8_t *rec;  /* rows * table->stride bytes */
-	unsigned rows;	     /* 1..256 */
+	unsigned rows;       /* 1..256 */
 	const uint8_t *lens; /* [rows], 0xff = long enough; NULL when no row is short */
 	const struct canp_meta_run *meta;
 	unsigned nr_meta;
@@ -38,12 +38,13 @@ struct canp_busref {
 
 /* Counters of the current file; reset by canp_group_file_begin(). */
 struct canp_group_counts {
-	uint64_t frames;	 /* data + remote + error + overload */
+	uint64_t frames;         /* data + remote + error + overload */
 	uint64_t frames_decoded; /* reached a message table */
 	uint64_t frames_unknown; /* id in no DBC */
-	uint64_t frames_dropped; /* not selected, bus not selected, outside --from/--to */
+	/* Data frames not selected, of a bus not selected, or outside --from/--to. */
+	uint64_t frames_dropped;
 	uint64_t error_frames, remote_frames, overload_frames, gaps;
-	uint64_t bad_times;	 /* timestamp not representable: frame dropped and counted */
+	uint64_t bad_times; /* timestamp not representable: frame dropped and counted */
 	int64_t first_ns, last_ns, min_ns, max_ns; /* of frames inside --from/--to on selected
 						    * buses, events included; 0 when none */
 };
@@ -96,7 +97,8 @@ const struct canp_group_counts *canp_group_counts(const struct canp_group *g);
 /* Frames of unknown ids that found no room in the set of unknown ids (they are counted, and kept
  * with --unknown=keep, but not listed). */
 uint64_t canp_group_unknown_overflow(const struct canp_group *g);
-/* Unknown ids seen since creation, in no particular order: calls fn(arg, id with bit 31 = ext, bus, frames). */
+/* Unknown ids seen since creation, in no particular order: calls fn(arg, id with bit 31 = ext, bus,
+ * frames). */
 void canp_group_unknown_for_each(const struct canp_group *g,
 				 void (*fn)(void *arg, uint32_t id, unsigned bus, uint64_t frames),
 				 void *arg);

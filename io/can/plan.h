@@ -18,28 +18,35 @@ struct canp_strbuf;
 /* Logical type of a column; the sinks map it to their own types. */
 enum canp_coltype {
 	CANP_COL_BOOL,
-	CANP_COL_U8, CANP_COL_I8, CANP_COL_U16, CANP_COL_I16,
-	CANP_COL_U32, CANP_COL_I32, CANP_COL_U64, CANP_COL_I64,
-	CANP_COL_F32, CANP_COL_F64,
+	CANP_COL_U8,
+	CANP_COL_I8,
+	CANP_COL_U16,
+	CANP_COL_I16,
+	CANP_COL_U32,
+	CANP_COL_I32,
+	CANP_COL_U64,
+	CANP_COL_I64,
+	CANP_COL_F32,
+	CANP_COL_F64,
 	CANP_COL_BYTES, /* payload of raw frames */
 };
 
 /* Where a column's raw value comes from. */
 enum canp_colsrc {
 	CANP_SRC_SIGNAL, /* bits of the payload */
-	CANP_SRC_SA,	 /* J1939 source address: id & 0xff of the record head */
-	CANP_SRC_ID,	 /* record head: id without flag bits */
-	CANP_SRC_FLAG,	 /* record head: flags >> shift & 1 */
+	CANP_SRC_SA,     /* J1939 source address: id & 0xff of the record head */
+	CANP_SRC_ID,     /* record head: id without flag bits */
+	CANP_SRC_FLAG,   /* record head: flags >> shift & 1 */
 	CANP_SRC_DLC,
 	CANP_SRC_LEN,
-	CANP_SRC_DATA,	 /* `len` payload bytes (CANP_COL_BYTES) */
+	CANP_SRC_DATA, /* `len` payload bytes (CANP_COL_BYTES) */
 };
 
 /* How the raw index is stored in a page run; see io/sink/columns.h. */
 enum canp_colstore {
 	CANP_STORE_INDEX, /* raw_bits <= 16: identity dictionary, index = raw ^ sign bit */
-	CANP_STORE_U32,	  /* raw_bits 17..32: little-endian u32 raw (no flip) */
-	CANP_STORE_U64,	  /* raw_bits 33..64: u64 raw (no flip), also floats (32-bit ones as u32) */
+	CANP_STORE_U32,   /* raw_bits 17..32: little-endian u32 raw (no flip) */
+	CANP_STORE_U64,   /* raw_bits 33..64: u64 raw (no flip), also floats (32-bit ones as u32) */
 	CANP_STORE_BYTES,
 };
 
@@ -55,7 +62,7 @@ struct canp_muxrange {
 };
 
 struct canp_col {
-	const char *name;     /* unique in its table without regard to case; never a reserved name */
+	const char *name; /* unique in its table without regard to case; never a reserved name */
 	const char *dbc_name; /* as in the DBC */
 	const char *unit;     /* UTF-8, "" when none */
 	const char *comment;  /* UTF-8, "" when none */
@@ -98,24 +105,24 @@ struct canp_window {
 };
 
 struct canp_table {
-	const char *name;      /* directory name, unique without regard to case */
-	const char *message;   /* message name in the DBC; "" for canp_* tables */
+	const char *name;    /* directory name, unique without regard to case */
+	const char *message; /* message name in the DBC; "" for canp_* tables */
 	const char *comment;
-	uint32_t id;	       /* CAN id without flag bits */
+	uint32_t id; /* CAN id without flag bits */
 	bool ext, j1939, fd;
-	uint32_t pgn;	       /* when j1939 */
-	uint16_t length;       /* bytes as stated by the DBC */
+	uint32_t pgn;    /* when j1939 */
+	uint16_t length; /* bytes as stated by the DBC */
 	enum canp_rec_class cls;
-	uint16_t stride;       /* record bytes */
-	uint8_t payload_off;   /* 8 for S and J, 16 for F */
-	uint8_t payload_max;   /* bytes of payload a record holds */
-	uint8_t need;	       /* largest `need` of the columns */
+	uint16_t stride;     /* record bytes */
+	uint8_t payload_off; /* 8 for S and J, 16 for F */
+	uint8_t payload_max; /* bytes of payload a record holds */
+	uint8_t need;        /* largest `need` of the columns */
 	uint32_t nr_cols, nr_wins;
 	const struct canp_col *cols;
 	const struct canp_window *wins;
-	uint32_t row_bytes;    /* upper bound of packed bytes a row takes in a page run, ts included */
-	uint64_t layout_hash;  /* of id, layout and scaling: equal definitions share a table */
-	const char *dbc_name;  /* file name (no directory) of the first DBC that defines it */
+	uint32_t row_bytes; /* upper bound of packed bytes a row takes in a page run, ts included */
+	uint64_t layout_hash; /* of id, layout and scaling: equal definitions share a table */
+	const char *dbc_name; /* file name (no directory) of the first DBC that defines it */
 	const char *dbc_version;
 	char dbc_sha256[65];
 };
@@ -126,16 +133,16 @@ struct canp_plan_opts {
 	struct canp_plan_dbc {
 		const char *bus;
 		const char *path;
-	} *dbcs;
+	} * dbcs;
 	size_t nr_dbcs;
 	enum { CANP_J1939_AUTO, CANP_J1939_OFF, CANP_J1939_ALWAYS } j1939;
 	const char *select;  /* "EEC1.EngineSpeed,CCVS*", NULL: all */
 	const char *exclude; /* same grammar, NULL: nothing */
 	const char *bus;     /* --bus "1,can2": only these buses; NULL: all */
-	bool raw;	     /* canp_frames beside the tables (forced when nr_dbcs == 0) */
+	bool raw;            /* canp_frames beside the tables (forced when nr_dbcs == 0) */
 	bool unknown_keep;   /* --unknown=keep */
 	bool device_column, ts_ns_column;
-	bool enum_labels;    /* --enum=both */
+	bool enum_labels; /* --enum=both */
 };
 
 struct canp_plan {
@@ -172,8 +179,8 @@ static inline unsigned canp_plan_nr_slots(const struct canp_plan *plan)
 const struct canp_table *canp_plan_transport(const struct canp_plan *plan, unsigned i);
 
 /* Id map of one bus; NULL when --bus excludes it. name may be NULL. Control plane or format open;
- * thread-safe (read-only). A full name match (-d vcan0=F) beats a number match, which beats F. Names
- * compare without case. A number (-d 1=F) matches buses of that number; a name with a number
+ * thread-safe (read-only). A full name match (-d vcan0=F) beats a number match, which beats F.
+ * Names compare without case. A number (-d 1=F) matches buses of that number; a name with a number
  * (-d can1=F) does so only for buses whose own name does not end in it (vcan1 is not can1). */
 const struct canp_idmap *canp_plan_map(const struct canp_plan *plan, const char *name,
 				       unsigned number);

@@ -36,8 +36,8 @@ enum blf_type {
 	BLF_DATA_LOST_END = 126,
 };
 
-#define ID_EXT	 0x80000000u
-#define ID_MASK	 0x1fffffffu
+#define ID_EXT   0x80000000u
+#define ID_MASK  0x1fffffffu
 #define NAME_MAX 63u
 
 /* What a body says, before it is pushed. */
@@ -251,8 +251,8 @@ static bool blf_time(const struct canp_blf_objects *o, const uint8_t *p, int64_t
 static void bad_object(struct canp_blf_objects *o, enum canp_fault_code code,
 		       const struct canp_blf_head *h, const char *what)
 {
-	canp_walk_fault(o->host, code, o->off, h->size, "%s: object type %u, size %u, header %u", what,
-			h->type, h->size, h->header);
+	canp_walk_fault(o->host, code, o->off, h->size, "%s: object type %u, size %u, header %u",
+			what, h->type, h->size, h->header);
 }
 
 void canp_blf_object(struct canp_blf_objects *o, const struct canp_blf_head *h, const uint8_t *p)
@@ -326,8 +326,7 @@ static void found_object(struct canp_blf_objects *o)
 {
 	if (o->seeking && !o->quiet)
 		canp_walk_fault(o->host, CANP_FAULT_JUNK, o->off, o->junk,
-				"no object signature for %llu bytes",
-				(unsigned long long)o->junk);
+				"no object signature for %llu bytes", (unsigned long long)o->junk);
 	o->seeking = o->quiet = false;
 	o->junk = 0;
 }

@@ -11,12 +11,12 @@
 
 #include "io/format/format.h"
 
-#define CANP_BLF_OBJECT_MIN    16u	   /* the base header */
-#define CANP_BLF_HEADER_MAX    256u	   /* 16, 32 and 40 exist */
-#define CANP_BLF_OBJECT_MAX    (64u << 20) /* larger is damage */
-#define CANP_BLF_CAN_MAX       4096u	   /* a CAN object has at most some 200 bytes */
-#define CANP_BLF_OBJECT_NEED   1024u	   /* bytes of an object that are looked at, at most */
-#define CANP_BLF_PAD_MAX       8u	   /* LOBJ is accepted this close behind an object */
+#define CANP_BLF_OBJECT_MIN     16u         /* the base header */
+#define CANP_BLF_HEADER_MAX     256u        /* 16, 32 and 40 exist */
+#define CANP_BLF_OBJECT_MAX     (64u << 20) /* larger is damage */
+#define CANP_BLF_CAN_MAX        4096u       /* a CAN object has at most some 200 bytes */
+#define CANP_BLF_OBJECT_NEED    1024u       /* bytes of an object that are looked at, at most */
+#define CANP_BLF_PAD_MAX        8u          /* LOBJ is accepted this close behind an object */
 #define CANP_BLF_TYPE_CONTAINER 10u
 
 /* The base header of an object. */
@@ -28,11 +28,11 @@ struct canp_blf_head {
 struct canp_blf_objects {
 	const struct canp_format_host *host;
 	int64_t start_ns; /* of the measurement */
-	uint64_t off;	  /* where the enclosing container (or the object itself) starts in the file */
-	uint64_t skip;	  /* bytes of the current object still to skip */
-	uint64_t junk;	  /* bytes passed since the last object */
-	bool seeking;	  /* more than padding was passed, or an object was bad */
-	bool quiet;	  /* the loss was reported already */
+	uint64_t off;  /* where the enclosing container (or the object itself) starts in the file */
+	uint64_t skip; /* bytes of the current object still to skip */
+	uint64_t junk; /* bytes passed since the last object */
+	bool seeking;  /* more than padding was passed, or an object was bad */
+	bool quiet;    /* the loss was reported already */
 	const struct canp_busref *bus[256]; /* by channel; NULL: not seen yet */
 };
 

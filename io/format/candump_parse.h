@@ -19,10 +19,10 @@
 
 enum canp_candump_kind {
 	CANP_CANDUMP_FRAME,
-	CANP_CANDUMP_GAP,	  /* DROPCOUNT: the socket lost `lost` frames here; ts_ns is not set */
-	CANP_CANDUMP_BLANK,	  /* nothing but blanks */
-	CANP_CANDUMP_BAD,	  /* not a line of this format; why says what is wrong */
-	CANP_CANDUMP_BAD_TIME,	  /* well-formed, but the time does not fit i64 ns */
+	CANP_CANDUMP_GAP,      /* DROPCOUNT: the socket lost `lost` frames here; ts_ns is not set */
+	CANP_CANDUMP_BLANK,    /* nothing but blanks */
+	CANP_CANDUMP_BAD,      /* not a line of this format; why says what is wrong */
+	CANP_CANDUMP_BAD_TIME, /* well-formed, but the time does not fit i64 ns */
 	CANP_CANDUMP_UNSUPPORTED, /* a CAN XL frame */
 };
 
@@ -32,12 +32,12 @@ struct canp_candump_line {
 	bool complete; /* no byte may be missing behind the last one (8 data bytes or a suffix) */
 	const char *iface; /* inside the line, not NUL-terminated; NULL when none was named */
 	size_t iface_len;  /* 1..CANP_CANDUMP_IFACE_MAX */
-	uint32_t id;	   /* without flag bits */
-	unsigned flags;	   /* enum canp_frame_flag */
+	uint32_t id;       /* without flag bits */
+	unsigned flags;    /* enum canp_frame_flag */
 	unsigned dlc, len;
-	uint8_t data[64];
 	uint64_t lost;
-	const char *why; /* constant string */
+	const char *why;  /* constant string */
+	uint8_t data[64]; /* the first len are set */
 };
 
 /* Parses one line without its line end (a CR at the end is allowed). Fills *out as far as the kind

@@ -22,14 +22,14 @@
 #include "io/format/member.h"
 #include "io/format/walk.h"
 
-#define FILE_HEADER	 144u
-#define FILE_HEADER_MAX	 65536u
-#define FILE_START	 40u
+#define FILE_HEADER      144u
+#define FILE_HEADER_MAX  65536u
+#define FILE_START       40u
 #define CONTAINER_FIELDS 16u /* between the object header and the data */
-#define CONTAINER_HEAD	 (CANP_BLF_OBJECT_MIN + CONTAINER_FIELDS)
-#define LOOK_AHEAD	 (CANP_BLF_PAD_MAX + CANP_BLF_OBJECT_MIN)
-#define METHOD_STORED	 0u
-#define METHOD_ZLIB	 2u
+#define CONTAINER_HEAD   (CANP_BLF_OBJECT_MIN + CONTAINER_FIELDS)
+#define LOOK_AHEAD       (CANP_BLF_PAD_MAX + CANP_BLF_OBJECT_MIN)
+#define METHOD_STORED    0u
+#define METHOD_ZLIB      2u
 /* Writers may count the padding as data. */
 #define SLACK_MAX 3u
 #define WHOLE_MAX (CANP_FORMAT_STRADDLE - LOOK_AHEAD)
@@ -42,11 +42,11 @@ struct blf {
 	uint64_t file_bytes; /* 0: unknown */
 	enum blf_state state;
 	bool ended;
-	bool quiet;	     /* IN_SEARCH: the reason was reported already */
+	bool quiet;          /* IN_SEARCH: the reason was reported already */
 	uint64_t search_off; /* where the search began */
-	uint64_t size;	     /* of the current container, as it says */
-	uint64_t left;	     /* IN_CONTAINER, IN_SKIP: bytes not consumed */
-	unsigned data;	     /* offset of the container's data */
+	uint64_t size;       /* of the current container, as it says */
+	uint64_t left;       /* IN_CONTAINER, IN_SKIP: bytes not consumed */
+	unsigned data;       /* offset of the container's data */
 	enum canp_wrap wrap;
 	struct canp_blf_objects objs;
 	struct canp_member m;
@@ -110,8 +110,8 @@ static size_t blf_file(struct blf *s, const uint8_t *p, size_t len, uint64_t off
 	blf_start_time(s, p + FILE_START);
 	size = canp_le32(p + 4);
 	if (size < FILE_HEADER || size > FILE_HEADER_MAX) {
-		canp_walk_fault(s->host, CANP_FAULT_BAD_LENGTH, off + 4, 0, "file header of %u bytes",
-				size);
+		canp_walk_fault(s->host, CANP_FAULT_BAD_LENGTH, off + 4, 0,
+				"file header of %u bytes", size);
 		size = FILE_HEADER;
 	}
 	s->state = IN_SKIP;
@@ -133,7 +133,8 @@ static size_t padding(const uint8_t *p, size_t len)
 /* An object (or the end of the file) follows at p + at; len - at >= LOOK_AHEAD unless eof. */
 static bool object_follows(const uint8_t *p, size_t len, size_t at)
 {
-	return at <= len && (len - at < CANP_BLF_PAD_MAX || padding(p + at, len - at) < CANP_BLF_PAD_MAX);
+	return at <= len &&
+	       (len - at < CANP_BLF_PAD_MAX || padding(p + at, len - at) < CANP_BLF_PAD_MAX);
 }
 
 static void container_lost(struct blf *s, enum canp_member_result r, bool cut, uint64_t bytes)
@@ -213,7 +214,8 @@ static size_t blf_retry(struct blf *s, const uint8_t *p, size_t len)
 static size_t blf_bad_head(struct blf *s, const struct canp_blf_head *h)
 {
 	canp_walk_fault(s->host, CANP_FAULT_BAD_LENGTH, s->objs.off, 0,
-			"impossible size: object type %u, size %u, header %u", h->type, h->size, h->header);
+			"impossible size: object type %u, size %u, header %u", h->type, h->size,
+			h->header);
 	search_start(s, s->objs.off + 4, true);
 	return 4;
 }
@@ -264,21 +266,23 @@ static size_t blf_container_head(struct blf *s, const uint8_t *p, size_t len,
 static size_t blf_top_object(struct blf *s, const uint8_t *p, size_t len,
 			     const struct canp_blf_head *h, bool sane, bool eof)
 {
+	bool whole = h->size <= WHOLE_MAX;
 	size_t need;
 
 	if (!sane)
 		return blf_bad_head(s, h);
-	need = canp_blf_need(h);
-	if (h->size <= WHOLE_MAX && len < h->size + LOOK_AHEAD && !eof)
+	need = whole ? h->size : canp_blf_need(h);
+	if (len < need + (whole ? LOOK_AHEAD : 0) && !eof)
 		return 0;
-	if (len < need || (eof && len < h->size)) {
+	if (!whole && s->file_bytes && s->objs.off + h->size > s->file_bytes)
+		return blf_bad_head(s, h);
+	if (len < need) {
 		canp_walk_fault(s->host, CANP_FAULT_TRUNCATED, s->objs.off, len,
 				"file ends inside an object of size %u", h->size);
 		search_start(s, s->objs.off + 4, true);
 		return 4;
 	}
-	if ((h->size <= WHOLE_MAX && !object_follows(p, len, h->size)) ||
-	    (s->file_bytes && s->objs.off + h->size > s->file_bytes))
+	if (whole && !object_follows(p, len, need))
 		return blf_bad_head(s, h);
 	canp_blf_object(&s->objs, h, p);
 	s->stats.bytes_inflated += h->size;
@@ -434,6 +438,10 @@ static void blf_end(struct blf *s, const uint8_t *p, uint64_t off)
 	s->ended = true;
 	if (s->state == IN_CONTAINER)
 		blf_piece(s, p, 0, off, true);
+	else if (s->state == IN_SKIP && s->left)
+		canp_walk_fault(s->host, CANP_FAULT_TRUNCATED, s->objs.off, 0,
+				"file ends %llu bytes before the object does",
+				(unsigned long long)s->left);
 	canp_blf_end(&s->objs, canp_member_drop_carry(&s->m));
 }
 

@@ -18,7 +18,7 @@
 #include "io/format/walk.h"
 
 #define CANDUMP_LINE_MAX   4096u
-#define CANDUMP_BUSES	   32u /* interfaces cached; more work, slower */
+#define CANDUMP_BUSES      32u /* interfaces cached; more work, slower */
 #define CANDUMP_PAUSE_MASK 255u
 
 struct candump_bus {
@@ -36,7 +36,7 @@ struct candump {
 	bool has_time;
 	uint32_t early_gaps; /* losses seen before the first frame */
 	const struct canp_busref *early_bus;
-	bool in_long;	   /* inside a line that is too long */
+	bool in_long;      /* inside a line that is too long */
 	uint64_t long_off; /* where it started */
 };
 
@@ -95,7 +95,8 @@ static void push_frame(struct candump *s, const struct canp_candump_line *l, uin
 		    __builtin_sub_overflow(utc, local, &utc) ||
 		    __builtin_mul_overflow(utc, (int64_t)CANP_NS_PER_S, &utc) ||
 		    __builtin_add_overflow(ts, utc, &ts)) {
-			canp_walk_fault(s->host, CANP_FAULT_BAD_TIME, off, 0, "no UTC for this local time");
+			canp_walk_fault(s->host, CANP_FAULT_BAD_TIME, off, 0,
+					"no UTC for this local time");
 			return;
 		}
 	}
@@ -129,7 +130,8 @@ static void candump_line(struct candump *s, const uint8_t *p, size_t len, uint64
 	s->stats.members++;
 	s->stats.bytes_inflated += len + !cut;
 	if (cut && kind != CANP_CANDUMP_BLANK && (kind != CANP_CANDUMP_FRAME || !l.complete)) {
-		canp_walk_fault(s->host, CANP_FAULT_TRUNCATED, off, len, "last line has no line end");
+		canp_walk_fault(s->host, CANP_FAULT_TRUNCATED, off, len,
+				"last line has no line end");
 		return;
 	}
 	switch (kind) {

@@ -10,10 +10,10 @@
  *
  * The block header has no signature and no checksum; what can be checked is that the gzip magic
  * follows and that another header follows the member. Hence the order of trust: a member whose
- * checksum is right is delivered even when its length field is wrong; a bad member costs just itself
- * when a header stands where its length says; only else is the file searched for the next place
- * that looks like a header. Bytes inside a member are walked by a resumable parser (struct records),
- * because members above CANP_HOLD_BYTES arrive in chunks.
+ * checksum is right is delivered even when its length field is wrong; a bad member costs just
+ * itself when a header stands where its length says; only else is the file searched for the next
+ * place that looks like a header. Bytes inside a member are walked by a resumable parser (struct
+ * records), because members above CANP_HOLD_BYTES arrive in chunks.
  */
 #include <string.h>
 
@@ -22,15 +22,15 @@
 #include "io/format/member.h"
 #include "io/format/walk.h"
 
-#define BLOCK_HEADER   35u
-#define BLOCK_SERIAL   18u
-#define BLOCK_LENGTH   31u
-#define BLOCK_PROBE    (BLOCK_HEADER + 4u) /* header, gzip magic, method and flags */
-#define GZIP_MIN       20u		   /* header 10, an empty stream 2, trailer 8 */
-#define RECORD_HEADER  20u
-#define GROUP_HEADER   16u
-#define FRAME	       24u
-#define SERIAL_TEXT    (BLOCK_SERIAL * 4u)
+#define BLOCK_HEADER  35u
+#define BLOCK_SERIAL  18u
+#define BLOCK_LENGTH  31u
+#define BLOCK_PROBE   (BLOCK_HEADER + 4u) /* header, gzip magic, method and flags */
+#define GZIP_MIN      20u                 /* header 10, an empty stream 2, trailer 8 */
+#define RECORD_HEADER 20u
+#define GROUP_HEADER  16u
+#define FRAME         24u
+#define SERIAL_TEXT   (BLOCK_SERIAL * 4u)
 /* The longest member taken as a whole: it must fit what a walker may leave, with its header and the
  * header behind it. */
 #define WHOLE_MAX (CANP_FORMAT_STRADDLE - BLOCK_HEADER - BLOCK_PROBE)
@@ -56,7 +56,7 @@ struct canpf {
 	bool trusted; /* the current header was found where the last block said */
 	bool quiet;   /* IN_SEARCH: the reason was reported already */
 	bool have_serial;
-	uint8_t serial[BLOCK_SERIAL];	      /* of the last block that delivered */
+	uint8_t serial[BLOCK_SERIAL];       /* of the last block that delivered */
 	uint8_t block_serial[BLOCK_SERIAL]; /* of the current block */
 	uint64_t block_off, search_off;
 	uint64_t left; /* IN_MEMBER, IN_SKIP: bytes of the member not consumed */
@@ -115,8 +115,8 @@ static void records_bad(struct canpf *s, const char *what, uint32_t got, uint32_
 		return;
 	s->rec.bad_length = true;
 	canp_walk_fault(s->host, CANP_FAULT_BAD_LENGTH, s->block_off, 0,
-			"%s length %u where %u are left, inflated byte %llu of the block", what, got,
-			room, (unsigned long long)s->rec.pos);
+			"%s length %u where %u are left, inflated byte %llu of the block", what,
+			got, room, (unsigned long long)s->rec.pos);
 }
 
 static size_t records_frames(struct canpf *s, const uint8_t *p, size_t len)
@@ -232,7 +232,8 @@ static void member_ended(struct canpf *s)
 static uint64_t length_max(const struct canpf *s)
 {
 	/* Deflate can grow data by 5 bytes in 16 KiB; nothing sane is larger than its limit. */
-	return (uint64_t)s->m.limits.member_inflated_max + (s->m.limits.member_inflated_max >> 8) + 64;
+	return (uint64_t)s->m.limits.member_inflated_max + (s->m.limits.member_inflated_max >> 8) +
+	       64;
 }
 
 /* A gzip member starts behind where a block header would be; p has BLOCK_PROBE bytes. */
@@ -331,7 +332,8 @@ static size_t canpf_block(struct canpf *s, const uint8_t *p, size_t len)
 		if (used == s->length)
 			return end;
 		length_lied(s, used);
-		return cut || block_follows(s, p, len, BLOCK_HEADER + used) ? BLOCK_HEADER + used : end;
+		return cut || block_follows(s, p, len, BLOCK_HEADER + used) ? BLOCK_HEADER + used
+									    : end;
 	}
 	if ((r == CANP_MEMBER_SHORT && cut && s->trusted) ||
 	    (!cut && block_follows(s, p, len, end))) {
@@ -347,8 +349,8 @@ static size_t canpf_block(struct canpf *s, const uint8_t *p, size_t len)
 	return 1;
 }
 
-/* Nothing stands where the length points: perhaps the length is what is damaged. The member is given
- * everything a walker may keep and has to prove itself. */
+/* Nothing stands where the length points: perhaps the length is what is damaged. The member is
+ * given everything a walker may keep and has to prove itself. */
 static size_t canpf_retry(struct canpf *s, const uint8_t *p, size_t len)
 {
 	size_t avail = canp_min(len, (size_t)CANP_FORMAT_STRADDLE) - BLOCK_HEADER, used;

@@ -35,8 +35,8 @@ struct canp_format_limits {
 struct canp_format_opts {
 	int64_t canp_ts_mul;   /* ns per tick of a CANP timestamp */
 	int64_t canp_epoch_ns; /* added to CANP timestamps */
-	/* Local wall clock -> UTC for formats that store local time (--tz). utc offset in seconds of
-	 * the given local time; never the host's zone. NULL: UTC. Any thread. */
+	/* Local wall clock -> UTC for formats that store local time (--tz). utc offset in seconds
+	 * of the given local time; never the host's zone. NULL: UTC. Any thread. */
 	int (*local_to_utc)(void *arg, int64_t local_s, int64_t *utc_s);
 	void *tz_arg;
 	struct canp_format_limits limits;
@@ -49,8 +49,8 @@ struct canp_format_host {
 	const struct canp_format_opts *opts;
 	/* A data fault; the walker goes on. */
 	void (*fault)(void *arg, const struct canp_fault *fault);
-	/* Device serial as stored (not NUL-terminated, trimmed by the format); returns its index for
-	 * canp_group_device(). */
+	/* Device serial as stored (not NUL-terminated, trimmed by the format); returns its index
+	 * for canp_group_device(). */
 	uint32_t (*device)(void *arg, const char *name, size_t len);
 	/* Asked between members/blocks; true: return CANP_WALK_PAUSED soon (out of slots or out of
 	 * time budget). May be NULL. */
@@ -58,15 +58,15 @@ struct canp_format_host {
 };
 
 enum canp_walk {
-	CANP_WALK_MORE,	  /* consumed what it could: wants more input (or, at eof, is done) */
+	CANP_WALK_MORE,   /* consumed what it could: wants more input (or, at eof, is done) */
 	CANP_WALK_PAUSED, /* call again with the remaining window */
-	CANP_WALK_STOP,	  /* nothing more will come out of this file (limit, unsupported) */
+	CANP_WALK_STOP,   /* nothing more will come out of this file (limit, unsupported) */
 };
 
 struct canp_format_stats {
-	uint64_t members;	 /* containers / gzip members / lines read */
+	uint64_t members;        /* containers / gzip members / lines read */
 	uint64_t bytes_inflated; /* payload bytes after inflate (= bytes walked when stored) */
-	bool unverified_tail;	 /* frames delivered from a stream that lacks its checksum */
+	bool unverified_tail;    /* frames delivered from a stream that lacks its checksum */
 };
 
 struct canp_format {
@@ -80,8 +80,8 @@ struct canp_format {
 	 * file_bytes may be 0 when unknown. */
 	void (*open)(void *scratch, const struct canp_format_host *host, uint64_t file_bytes);
 	/* base: offset in the (inflated, when wrapped) file of win[0]; for faults. */
-	enum canp_walk (*walk)(void *scratch, const uint8_t *win, size_t len, uint64_t base, bool eof,
-			       size_t *consumed);
+	enum canp_walk (*walk)(void *scratch, const uint8_t *win, size_t len, uint64_t base,
+			       bool eof, size_t *consumed);
 	void (*close)(void *scratch, struct canp_format_stats *stats);
 };
 
@@ -95,8 +95,8 @@ size_t canp_format_probe_scratch(void);
 const struct canp_format *canp_format_probe(const uint8_t *head, size_t len, void *scratch,
 					    bool *gz);
 
-/* Format of a name as in --format: "canp", "blf", "candump", each also as "gz+<name>". NULL when there
- * is none. Any thread. */
+/* Format of a name as in --format: "canp", "blf", "candump", each also as "gz+<name>". NULL when
+ * there is none. Any thread. */
 const struct canp_format *canp_format_find(const char *name, bool *gz);
 
 /* A file being walked: format, or gz wrapper around it, behind one call. */
@@ -107,8 +107,8 @@ size_t canp_walker_bytes(void);
  * thread only, like all calls below. */
 struct canp_walker *canp_walker_open(void *mem, const struct canp_format *fmt, bool gz,
 				     const struct canp_format_host *host, uint64_t file_bytes);
-/* Same contract as canp_format.walk. Call until it returns MORE with eof, or STOP; the caller offers
- * the rest of the window (longer, unless PAUSED) next time. */
+/* Same contract as canp_format.walk. Call until it returns MORE with eof, or STOP; the caller
+ * offers the rest of the window (longer, unless PAUSED) next time. */
 enum canp_walk canp_walker_walk(struct canp_walker *w, const uint8_t *win, size_t len,
 				uint64_t base, bool eof, size_t *consumed);
 void canp_walker_close(struct canp_walker *w, struct canp_format_stats *stats);

@@ -1,9 +1,9 @@
 /*
  * formats.c - the registry of formats and the recognition of files.
  *
- * A file that starts with the gzip magic is inflated a little and its inside asked instead: no format
- * starts with these bytes itself. Binary signatures come before the CANP container, which has none
- * of its own, and text comes last.
+ * A file that starts with the gzip magic is inflated a little and its inside asked instead: no
+ * format starts with these bytes itself. Binary signatures come before the CANP container, which
+ * has none of its own, and text comes last.
  */
 #include "io/format/formats.h"
 
@@ -62,7 +62,8 @@ const struct canp_format *canp_format_probe(const uint8_t *head, size_t len, voi
 	CANP_ASSERT(canp_inflate_bytes() <= sizeof(p->ctx));
 	inflate = canp_inflate_init(p->ctx);
 	/* The head need not hold a whole member, nor a sound one: what comes out is looked at. */
-	canp_inflate_member(inflate, CANP_INFLATE_GZIP, head, len, p->out, sizeof(p->out), &out, &used);
+	canp_inflate_member(inflate, CANP_INFLATE_GZIP, head, len, p->out, sizeof(p->out), &out,
+			    &used);
 	return probe_plain(p->out, out);
 }
 

@@ -2,16 +2,16 @@
  * member.c - inflating one member with resumable inflate.
  *
  * Three ways through a member that lies wholly in the window:
- *   it fits the hold buffer      inflate, check, hand on                        (the usual case)
+ *   it fits the hold buffer      inflate at once, check, hand on                (the usual case)
  *   it is larger as announced    inflate, hand on chunk by chunk
  *   it is larger than announced  inflate once to check, then again to hand on: a flipped bit often
  *                                makes a full container a few bytes longer, and those frames must
  *                                not be believed just because the buffer ran over
  *
  * All steps have the same shape whatever the window was: the input is the whole member or a fixed
- * piece of it, the output room is fixed, and limits are looked at only when that room is full or the
- * member over. So the place where a corrupt stream is found to be corrupt, and with it the number of
- * frames that stay, is a function of the file alone.
+ * piece of it, the output room is fixed, and limits are looked at only when that room is full or
+ * the member over. So the place where a corrupt stream is found to be corrupt, and with it the
+ * number of frames that stay, is a function of the file alone.
  */
 #include "io/format/member.h"
 
@@ -25,7 +25,7 @@
 #define RATIO_FREE_BYTES (1u << 20)
 /* Work allowed for each byte of the file, as a multiple of the ratio limit; the rest is slack for
  * members near its start. Only a file made of false headers comes near it. */
-#define WORK_RATIO	2u
+#define WORK_RATIO      2u
 #define WORK_FREE_BYTES (256u << 20)
 
 enum step { STEP_FULL, STEP_INPUT, STEP_END, STEP_BAD, STEP_BAD_SUM };
@@ -201,7 +201,21 @@ enum canp_member_result canp_member_feed(struct canp_member *m, const uint8_t *i
 	}
 }
 
-/* The rest of a member whose first chunk ran over, for the checksum only. */
+/* The usual case: one call into the chunk, without the detours of a stream. FULL: it does not fit.
+ */
+static enum step member_at_once(struct canp_member *m, const uint8_t *in, size_t len, size_t *used)
+{
+	enum canp_inflate_result r;
+
+	r = canp_inflate_member(m->inflate, member_kind(m->wrap), in, len, member_chunk(m),
+				CANP_HOLD_BYTES + CANP_HOLD_SLACK, &m->fill, used);
+	m->in = *used;
+	m->out = m->fill;
+	m->work += *used + m->fill;
+	return step_of(r);
+}
+
+/* Inflates all of a member for its checksum only. */
 static enum canp_member_result member_verify(struct canp_member *m, const uint8_t *in, size_t len,
 					     size_t *used)
 {
@@ -209,6 +223,8 @@ static enum canp_member_result member_verify(struct canp_member *m, const uint8_
 	enum step s;
 	size_t n;
 
+	canp_member_begin(m, m->wrap);
+	*used = 0;
 	do {
 		m->fill = 0;
 		s = member_step(m, in + *used, len - *used, true, &n);
@@ -230,7 +246,10 @@ enum canp_member_result canp_member_whole(struct canp_member *m, enum canp_wrap 
 	canp_member_begin(m, wrap);
 	if (wrap == CANP_WRAP_STORED || !verify)
 		return canp_member_feed(m, in, len, true, cut, used);
-	s = member_step(m, in, len, true, used);
+	s = member_at_once(m, in, len, used);
+	r = member_limits(m);
+	if (r != CANP_MEMBER_OK)
+		return member_done(m, r);
 	if (s == STEP_END) {
 		member_deliver(m);
 		return member_done(m, CANP_MEMBER_OK);
@@ -279,6 +298,6 @@ void canp_member_fault(const struct canp_member *m, const struct canp_format_hos
 	default:
 		break;
 	}
-	canp_walk_fault(host, code, offset, bytes, "%s: %s after %llu of inflated bytes", what, text,
-			(unsigned long long)m->out);
+	canp_walk_fault(host, code, offset, bytes, "%s: %s after %llu of inflated bytes", what,
+			text, (unsigned long long)m->out);
 }

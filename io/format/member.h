@@ -25,24 +25,24 @@
 #include "io/format/format.h"
 #include "simd/inflate_isal.h"
 
-#define CANP_HOLD_BYTES	  (128u * 1024u)
-#define CANP_HOLD_SLACK	  64u /* lets a member of exactly CANP_HOLD_BYTES reach its end mark */
-#define CANP_CARRY_MAX	  4096u
+#define CANP_HOLD_BYTES (128u * 1024u)
+#define CANP_HOLD_SLACK 64u /* lets a member of exactly CANP_HOLD_BYTES reach its end mark */
+#define CANP_CARRY_MAX  4096u
 /* A piece must be longer than what the decoder may leave of it, or nothing would move. */
 #define CANP_MEMBER_PIECE (CANP_INFLATE_HEADER_MAX + CANP_INFLATE_PIECE)
-#define CANP_MEMBER_CTX	  (96u * 1024u)
+#define CANP_MEMBER_CTX   (96u * 1024u)
 CANP_STATIC_ASSERT(CANP_MEMBER_PIECE <= CANP_FORMAT_STRADDLE, "a piece fits the window");
 
 enum canp_wrap { CANP_WRAP_STORED, CANP_WRAP_GZIP, CANP_WRAP_ZLIB };
 
 enum canp_member_result {
-	CANP_MEMBER_OK,		/* ended, checksum right, everything handed on */
-	CANP_MEMBER_MORE,	/* feed: offer the rest of the piece again with more behind it */
-	CANP_MEMBER_HALTED,	/* feed: the consumer asked to stop (halt); feed the rest later */
-	CANP_MEMBER_SHORT,	/* the input ended before the member did */
-	CANP_MEMBER_BAD,	/* corrupt compressed data */
-	CANP_MEMBER_BAD_SUM,	/* checksum or stored length wrong */
-	CANP_MEMBER_LIMIT,	/* a bomb: size or ratio limit of the member */
+	CANP_MEMBER_OK,         /* ended, checksum right, everything handed on */
+	CANP_MEMBER_MORE,       /* feed: offer the rest of the piece again with more behind it */
+	CANP_MEMBER_HALTED,     /* feed: the consumer asked to stop (halt); feed the rest later */
+	CANP_MEMBER_SHORT,      /* the input ended before the member did */
+	CANP_MEMBER_BAD,        /* corrupt compressed data */
+	CANP_MEMBER_BAD_SUM,    /* checksum or stored length wrong */
+	CANP_MEMBER_LIMIT,      /* a bomb: size or ratio limit of the member */
 	CANP_MEMBER_FILE_LIMIT, /* the file has inflated to its limit */
 };
 
@@ -53,15 +53,15 @@ struct canp_member {
 	struct canp_format_limits limits;
 	uint64_t file_out; /* bytes that members inflated to */
 	uint64_t file_pos; /* offset of the current member in the file; set by the format */
-	uint64_t work;	   /* bytes that went in and out of the decoder, repeated attempts included */
-	uint64_t in, out;  /* of the current member */
-	size_t fill;	   /* bytes in the chunk not handed on yet */
-	size_t carry;	   /* bytes the consumer left */
+	uint64_t work; /* bytes that went in and out of the decoder, repeated attempts included */
+	uint64_t in, out; /* of the current member */
+	size_t fill;      /* bytes in the chunk not handed on yet */
+	size_t carry;     /* bytes the consumer left */
 	enum canp_wrap wrap;
-	bool held;	 /* nothing of this member was handed on yet */
+	bool held;       /* nothing of this member was handed on yet */
 	bool unverified; /* bytes were handed on that no checksum covers; sticky */
-	bool halt;	 /* set by the consumer */
-	bool stop;	 /* the file's limit was hit; sticky */
+	bool halt;       /* set by the consumer */
+	bool stop;       /* the file's limit was hit; sticky */
 	struct canp_inflate *inflate;
 	uint8_t ctx[CANP_MEMBER_CTX] CANP_ALIGNED(64);
 	uint8_t buf[CANP_CARRY_MAX + CANP_HOLD_BYTES + CANP_HOLD_SLACK + 64];

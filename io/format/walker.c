@@ -7,11 +7,12 @@
  *
  *   inner window:  | left over by the inner format (CANP_FORMAT_STRADDLE) | chunk | tail pad |
  *
- * Members are inflated by struct canp_member, so a member of up to CANP_HOLD_BYTES reaches the inner
- * format only after its checksum (files written in blocks lose just the bad block), and a larger one
- * as it comes. After a bad member the file is searched for the next gzip header; what the inner
- * format had left over is dropped, because the bytes that belong behind it are gone. Faults of the
- * inner format are reported with the compressed offset known last, theirs in the detail.
+ * Members are inflated by struct canp_member, so a member of up to CANP_HOLD_BYTES reaches the
+ * inner format only after its checksum (files written in blocks lose just the bad block), and a
+ * larger one as it comes. After a bad member the file is searched for the next gzip header; what
+ * the inner format had left over is dropped, because the bytes that belong behind it are gone.
+ * Faults of the inner format are reported with the compressed offset known last, theirs in the
+ * detail.
  */
 #include <string.h>
 
@@ -33,10 +34,10 @@ struct gz {
 	const struct canp_format *fmt;
 	void *scratch;
 	enum gz_state state;
-	bool stopped;	 /* the inner format wants no more */
-	bool ended;	 /* the inner format was told that nothing follows */
+	bool stopped; /* the inner format wants no more */
+	bool ended;   /* the inner format was told that nothing follows */
 	uint64_t members, members_bad;
-	uint64_t off;	     /* compressed offset known last */
+	uint64_t off;        /* compressed offset known last */
 	uint64_t member_off; /* where the current member started */
 	uint64_t search_off;
 	uint64_t inner_base; /* inflated offset of inner[0] */

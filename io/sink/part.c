@@ -126,6 +126,7 @@ int canp_part_open(struct canp_part *p, struct canp_out *mem)
 		return part_fail(p, rc, "cannot create");
 	}
 	p->rows = 0;
+	p->aborting = false;
 	part_start_writer(p);
 	p->state = CANP_PART_OPEN;
 	return 0;
@@ -198,6 +199,14 @@ static int part_place_csv(struct canp_part *p, const struct canp_run *run)
 	return 0;
 }
 
+/* A file between two runs keeps the block it is filling only while there are plenty. Else more open
+ * parts than staging blocks would each hold one and wait for another for ever. */
+static void part_share_staging(struct canp_part *p)
+{
+	if (canp_pool_avail(p->set->staging, true) < CANP_OUT_BLOCKS)
+		canp_out_flush(p->out);
+}
+
 int canp_part_place(struct canp_part *p, const struct canp_run *run)
 {
 	int rc;
@@ -210,6 +219,7 @@ int canp_part_place(struct canp_part *p, const struct canp_run *run)
 		p->rows += run->rows;
 		p->rows_total += run->rows;
 	}
+	part_share_staging(p);
 	if (p->state != CANP_PART_FAILED && canp_out_error(p->out, NULL))
 		return part_fail(p, canp_out_error(p->out, NULL), "cannot write");
 	return rc;
@@ -245,12 +255,15 @@ static void part_published(struct canp_out *o, int err, void *arg)
 
 	if (err) {
 		part_fail(p, err, "cannot publish");
+		p->aborting = true;
 		canp_out_abort(o, part_aborted, p);
 		return;
 	}
 	p->set->parts_published++;
 	p->set->bytes_published += canp_out_pos(o);
-	p->set->rows_published += p->rows;
+	if (*p->table->message)
+		p->set->rows_published += p->rows;
+	p->set->values_published += p->values;
 	p->seq++;
 	p->state = CANP_PART_CLOSED;
 	part_closed(p);
@@ -273,6 +286,7 @@ int canp_part_finish(struct canp_part *p)
 			if (canp_pqw_step(p->pqw))
 				return 1;
 		}
+		p->values = canp_pqw_values(p->pqw);
 		canp_pqw_destroy(p->pqw);
 		p->pqw = NULL;
 	}
@@ -286,7 +300,8 @@ int canp_part_finish(struct canp_part *p)
 
 void canp_part_abort(struct canp_part *p)
 {
-	if (p->state == CANP_PART_CLOSED || p->state == CANP_PART_PUBLISHING || !p->out)
+	if (p->state == CANP_PART_CLOSED || p->state == CANP_PART_PUBLISHING || !p->out ||
+	    p->aborting)
 		return;
 	if (p->set->kind == CANP_SINK_PARQUET && p->pqw) {
 		canp_pqw_destroy(p->pqw);
@@ -297,6 +312,7 @@ void canp_part_abort(struct canp_part *p)
 		return;
 	}
 	p->state = CANP_PART_FAILED;
+	p->aborting = true;
 	p->set->finishing++;
 	canp_out_abort(p->out, part_aborted, p);
 }

@@ -13,10 +13,10 @@
 #ifndef CANP_SINK_PQ_PRIV_H
 #define CANP_SINK_PQ_PRIV_H
 
-#include <isa-l.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/sink/pqcodec.h"
 #include "io/sink/pqthrift.h"
 #include "io/sink/sink_parquet.h"
 
@@ -106,15 +106,6 @@ struct canp_pqchunk {
 #define CANP_PQ_PAGE_ROOM (704u * 1024u)
 #define CANP_PQ_KEYS_MAX  65536u
 
-struct canp_pqgz {
-	struct isal_zstream z;
-	uint8_t level_buf[ISAL_DEF_LVL3_DEFAULT];
-};
-/* One gzip member of in[0..n); out must hold n + n / 1024 + 256 bytes, which stored
- * blocks never exceed. Returns the bytes. */
-uint32_t canp_pq_gzip(struct canp_pqgz *gz, const uint8_t *in, uint32_t n, uint8_t *out,
-		      uint32_t cap);
-
 /* Work memory of one owner. The maps belong to the column chunk named by the tag; a part whose
  * chunk lost them to another part computes them again, which changes nothing in the output. */
 struct canp_pqshared {
@@ -133,7 +124,7 @@ struct canp_pqshared {
 	uint64_t val[CANP_RUN_ROWS_MAX + 32] CANP_ALIGNED(64);
 	uint16_t idx[CANP_RUN_ROWS_MAX + 288] CANP_ALIGNED(64);
 	struct canp_delta delta;
-	struct canp_pqgz gz;
+	struct canp_pqcodec *codec; /* behind this struct */
 };
 
 enum canp_pqw_state {
@@ -172,7 +163,7 @@ struct canp_pqw {
 	struct canp_pqchunk c;
 	uint64_t group_plain, group_stored, group_off;
 	/* the part */
-	uint64_t pos, rows_total;
+	uint64_t pos, rows_total, values_total;
 	uint32_t groups;
 	struct canp_segs ci, oi, md;
 	/* finish */

@@ -14,8 +14,6 @@
 
 /* Strings beyond this much dictionary are written uncompressed and in portions. */
 #define DICT_LINEAR_MAX (512u * 1024u)
-/* gzip: header, trailer, five bytes per stored block of 64 KiB. */
-#define GZIP_SLACK(n) ((n) / 1024u + 256u)
 
 /* ---- pages out --------------------------------------------------------------------------------*/
 
@@ -34,9 +32,11 @@ static int put_page(struct canp_pqw *w, enum canp_pq_page type, size_t n, uint32
 	uint8_t head[CANP_PQ_PAGEHDR_MAX];
 	size_t hn;
 
-	if (w->c.codec == CANP_PQ_GZIP) {
-		h.stored_bytes = canp_pq_gzip(&sh->gz, sh->page, (uint32_t)n, sh->comp,
-					      sizeof(sh->comp) - CANP_PQ_PAGEHDR_MAX);
+	if (w->c.codec != CANP_PQ_NONE) {
+		CANP_ASSERT(canp_pqcodec_bound(n) <= sizeof(sh->comp) - CANP_PQ_PAGEHDR_MAX);
+		h.stored_bytes =
+			canp_pqcodec_page(sh->codec, w->c.codec, w->o.schema->opts.codec_level,
+					  sh->page, (uint32_t)n, sh->comp);
 		body = sh->comp;
 	}
 	h.crc = canp_simd.crc32(0, body, h.stored_bytes);
@@ -54,7 +54,7 @@ static int put_page(struct canp_pqw *w, enum canp_pq_page type, size_t n, uint32
 /* Room that a page of at most n plain bytes can need. */
 static bool page_room(const struct canp_pqw *w, uint64_t n)
 {
-	return canp_pqw_room(w, n + GZIP_SLACK(n) + CANP_PQ_PAGEHDR_MAX);
+	return canp_pqw_room(w, canp_pqcodec_bound(n) + CANP_PQ_PAGEHDR_MAX);
 }
 
 /* Text of entry i of a string dictionary. buf: 32 bytes for numbers without a text. */

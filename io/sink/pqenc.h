@@ -31,7 +31,7 @@ enum canp_pq_encoding {
 	CANP_PQ_DELTA = 5,
 	CANP_PQ_DICT = 8, /* RLE_DICTIONARY */
 };
-enum canp_pq_codec { CANP_PQ_NONE = 0, CANP_PQ_GZIP = 2 };
+enum canp_pq_codec { CANP_PQ_NONE = 0, CANP_PQ_GZIP = 2, CANP_PQ_ZSTD = 6 };
 enum canp_pq_page { CANP_PQ_DATA_PAGE = 0, CANP_PQ_DICT_PAGE = 2 };
 
 /* ULEB128; returns the bytes written (1..10). */

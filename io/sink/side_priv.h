@@ -1,6 +1,7 @@
 /*
- * side_priv.h - shared by the files of the side tables: sidetable.c (rows, CSV), sidetable_pq.c
- * (pages) and side_meta.c (indexes and footer); nobody else includes it.
+ * side_priv.h - shared by the files of the side tables: sidetable.c (rows),
+ * sidetable_csv.c, sidetable_pq.c (pages) and side_meta.c (indexes and footer); nobody else
+ * includes it.
  */
 #ifndef CANP_SINK_SIDE_PRIV_H
 #define CANP_SINK_SIDE_PRIV_H
@@ -61,7 +62,7 @@ struct side_writer {
 	uint32_t *entry; /* text number -> entry of the dictionary at hand */
 	uint32_t *order; /* entry -> text number */
 	uint32_t nr_entries;
-	struct canp_pqgz *gz;
+	struct canp_pqcodec *comp_state;
 	uint8_t *page, *comp;
 	uint64_t *val;
 };

@@ -8,6 +8,7 @@
 #ifndef CANP_SINK_SIDETABLE_H
 #define CANP_SINK_SIDETABLE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,7 +66,17 @@ uint64_t canp_sidetable_rows(const struct canp_sidetable *t);
 int canp_sidetable_write_parquet(struct canp_sidetable *t, enum canp_pq_codec codec,
 				 const char *version, const struct canp_side_kv *kv, uint32_t nr_kv,
 				 const struct canp_bytesink *sink);
-/* The same as RFC 4180 text with a header line. */
+#ifdef CONFIG_CANP_SINK_CSV
+/* The same as RFC 4180 text with a header line; -ENOTSUP in builds without the CSV sink. */
 int canp_sidetable_write_csv(struct canp_sidetable *t, const struct canp_bytesink *sink);
+#else
+static inline int canp_sidetable_write_csv(struct canp_sidetable *t,
+					   const struct canp_bytesink *sink)
+{
+	(void)t;
+	(void)sink;
+	return -ENOTSUP;
+}
+#endif
 
 #endif

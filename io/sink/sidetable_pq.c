@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/assert.h"
 #include "core/base/bytes.h"
 #include "core/base/units.h"
 #include "io/sink/side_priv.h"
@@ -19,7 +20,9 @@
 #define PAGE_BYTES      (512u * 1024u)
 #define DICT_BYTES      (512u * 1024u)
 #define DICT_ENTRIES    65536u
-#define NO_ENTRY        UINT32_MAX
+/* Small tables, written once: more effort would save nothing. */
+#define SIDE_LEVEL 1
+#define NO_ENTRY   UINT32_MAX
 
 static void side_put(struct side_writer *w, const void *data, size_t len)
 {
@@ -52,10 +55,11 @@ static uint32_t put_page(struct side_writer *w, struct side_chunk *k, enum canp_
 	uint8_t head[CANP_PQ_PAGEHDR_MAX];
 	size_t hn;
 
-	if (w->codec == CANP_PQ_GZIP) {
+	if (w->codec != CANP_PQ_NONE) {
+		CANP_ASSERT(canp_pqcodec_bound(n) <= CANP_BYTESINK_ROOM);
 		body = w->comp;
-		h.stored_bytes =
-			canp_pq_gzip(w->gz, w->page, (uint32_t)n, w->comp, CANP_BYTESINK_ROOM);
+		h.stored_bytes = canp_pqcodec_page(w->comp_state, w->codec, SIDE_LEVEL, w->page,
+						   (uint32_t)n, w->comp);
 	}
 	h.crc = canp_simd.crc32(0, body, h.stored_bytes);
 	hn = canp_pq_page_header(&h, head);
@@ -345,15 +349,18 @@ int canp_sidetable_write_parquet(struct canp_sidetable *t, enum canp_pq_codec co
 {
 	struct side_writer w = {.t = t, .codec = codec, .sink = sink};
 	size_t groups = (t->rows + SIDE_GROUP_ROWS - 1) / SIDE_GROUP_ROWS;
+	void *codec_mem;
 
 	w.chunks = calloc(groups * t->nr_cols + 1, sizeof(*w.chunks));
 	w.entry = malloc((t->nr_texts + 1ul) * sizeof(*w.entry));
 	w.order = malloc(DICT_ENTRIES * sizeof(*w.order));
-	w.gz = malloc(sizeof(*w.gz));
+	codec_mem = aligned_alloc(64, canp_pqcodec_bytes());
+	if (codec_mem)
+		w.comp_state = canp_pqcodec_init(codec_mem);
 	w.page = malloc(CANP_BYTESINK_ROOM);
 	w.comp = malloc(CANP_BYTESINK_ROOM);
 	w.val = malloc(PAGE_ROWS * sizeof(*w.val));
-	if (w.chunks && w.entry && w.order && w.gz && w.page && w.comp && w.val)
+	if (w.chunks && w.entry && w.order && codec_mem && w.page && w.comp && w.val)
 		write_all(&w, groups, version, kv, nr_kv);
 	else
 		w.err = -ENOMEM;
@@ -361,7 +368,7 @@ int canp_sidetable_write_parquet(struct canp_sidetable *t, enum canp_pq_codec co
 	free(w.pages);
 	free(w.entry);
 	free(w.order);
-	free(w.gz);
+	free(codec_mem);
 	free(w.page);
 	free(w.comp);
 	free(w.val);

@@ -8,11 +8,16 @@
  *
  * Only raw runs and chunks can be written: a builder whose run_rows is CANP_CSV_RUN_ROWS never
  * packs columns. No allocation; thread of the owner only.
+ *
+ * Without CONFIG_CANP_SINK_CSV the option engine refuses --sink=csv and the functions that write
+ * rows are -ENOTSUP; the number and time texts stay, because Parquet metadata uses them too.
  */
 #ifndef CANP_SINK_SINK_CSV_H
 #define CANP_SINK_SINK_CSV_H
 
+#include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "io/can/group.h"
@@ -28,6 +33,7 @@ struct canp_csv_opts {
 	void *arg;
 };
 
+#ifdef CONFIG_CANP_SINK_CSV
 /* Upper bound of the text of one row, and of the header line. */
 size_t canp_csv_row_max(const struct canp_csv_opts *o);
 /* Writes the header line; -ENOBUFS when the sink has no room for it (try again later). */
@@ -35,9 +41,40 @@ int canp_csv_header(const struct canp_csv_opts *o);
 /* Writes rows from *row on, as many as the sink has room for, and advances *row. 0 when the chunk
  * is done, 1 when the sink is full. */
 int canp_csv_chunk(const struct canp_csv_opts *o, const struct canp_chunk *chunk, unsigned *row);
-
 /* The same for a raw run, which must stay until it is done. */
 int canp_csv_run(const struct canp_csv_opts *o, const struct canp_run *run, unsigned *row);
+#else
+static inline size_t canp_csv_row_max(const struct canp_csv_opts *o)
+{
+	(void)o;
+	return 0;
+}
+
+static inline int canp_csv_header(const struct canp_csv_opts *o)
+{
+	(void)o;
+	return -ENOTSUP;
+}
+
+static inline int canp_csv_chunk(const struct canp_csv_opts *o, const struct canp_chunk *chunk,
+				 unsigned *row)
+{
+	(void)o;
+	(void)chunk;
+	(void)row;
+	return -ENOTSUP;
+}
+
+static inline int canp_csv_run(const struct canp_csv_opts *o, const struct canp_run *run,
+			       unsigned *row)
+{
+	(void)o;
+	(void)run;
+	(void)row;
+	return -ENOTSUP;
+}
+#endif
+
 /* run_rows of builders whose runs go to CSV: below CANP_RUN_RAW_ROWS, so they stay raw. */
 #define CANP_CSV_RUN_ROWS 768u
 

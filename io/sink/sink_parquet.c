@@ -23,7 +23,7 @@
 
 size_t canp_pqshared_bytes(void)
 {
-	return sizeof(struct canp_pqshared);
+	return canp_align_up(sizeof(struct canp_pqshared), (size_t)64) + canp_pqcodec_bytes();
 }
 
 struct canp_pqshared *canp_pqshared_init(void *mem)
@@ -32,6 +32,7 @@ struct canp_pqshared *canp_pqshared_init(void *mem)
 
 	memset(sh, 0, sizeof(*sh)); /* first touch by the owner's thread, too */
 	sh->serial = 1;
+	sh->codec = canp_pqcodec_init((uint8_t *)mem + canp_align_up(sizeof(*sh), (size_t)64));
 	return sh;
 }
 
@@ -301,6 +302,8 @@ static void place_encoded(struct canp_pqw *w, const struct canp_run *run)
 			place_time(w, i, &run->ts_ns, run->rows);
 		else if (l->kind == CANP_PQL_COL)
 			place_col(w, i, canp_run_col(run, l->col_idx), run->rows);
+		if (l->kind == CANP_PQL_COL && s->table->cols[l->col_idx].src == CANP_SRC_SIGNAL)
+			w->values_total += canp_run_col(run, l->col_idx)->nonnull;
 	}
 	place_meta(w, run);
 	w->ascending = run->ts.ascending && follows && (!w->rows || w->ascending);
@@ -438,6 +441,11 @@ int canp_pqw_step(struct canp_pqw *w)
 		w->fc = canp_segcur_at(&w->ci);
 	}
 	return canp_pqf_step(w);
+}
+
+uint64_t canp_pqw_values(const struct canp_pqw *w)
+{
+	return w->values_total;
 }
 
 uint64_t canp_pqw_rows(const struct canp_pqw *w)

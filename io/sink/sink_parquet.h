@@ -38,6 +38,7 @@ struct canp_pqschema_opts {
 	bool device_column; /* device STRING */
 	bool enum_labels;   /* <signal>_label STRING for signals with a value table */
 	enum canp_pq_codec codec;
+	int codec_level;     /* gzip 0..3, zstd 1..9; otherwise the nearest of these */
 	const char *version; /* of the product, "0.1.0"; copied */
 };
 
@@ -47,7 +48,7 @@ int canp_pqschema_create(const struct canp_table *table, const struct canp_pqsch
 			 struct canp_pqschema **out);
 void canp_pqschema_destroy(struct canp_pqschema *s);
 
-/* Work memory of an owner thread: mem is 64-byte aligned, canp_pqshared_bytes() long (about 3 MiB)
+/* Work memory of an owner thread: mem is 64-byte aligned, canp_pqshared_bytes() long (about 4 MiB)
  * and owned by the caller. */
 size_t canp_pqshared_bytes(void);
 struct canp_pqshared *canp_pqshared_init(void *mem);
@@ -93,6 +94,9 @@ int canp_pqw_step(struct canp_pqw *w);
 
 /* Rows in the part, those of the open row group included. */
 uint64_t canp_pqw_rows(const struct canp_pqw *w);
+/* Signal values placed that are not null; rows that wait in the pending page are not counted yet.
+ */
+uint64_t canp_pqw_values(const struct canp_pqw *w);
 /* Bytes put into the sink so far. */
 uint64_t canp_pqw_bytes(const struct canp_pqw *w);
 /* Row groups closed so far. */

@@ -23,6 +23,8 @@ void corpus_plain(unsigned kind, uint8_t *plain, size_t n)
 			plain[i] = 0;
 		else if (kind == 3)
 			plain[i] = (uint8_t) "0123456789ABCDEF# .\n"[r % 20];
+		else if (kind == 5)
+			plain[i] = (uint8_t)__builtin_ctzll(r | 4096);
 		else
 			plain[i] = i < 32000 || r % 997 == 0 ? (uint8_t)r : plain[i - 32000];
 	}

@@ -5,6 +5,7 @@
 #ifndef CANP_TESTS_OUT_DRIVE_H
 #define CANP_TESTS_OUT_DRIVE_H
 
+#include <errno.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#ifdef CONFIG_CANP_ZSTD
+#include <zstd.h>
+#endif
 
 #include "tests/lib/pqread.h"
 
@@ -427,6 +430,21 @@ static const uint8_t *inflate_body(struct chunk *k, const uint8_t *p, size_t n, 
 	return rc == Z_STREAM_END && z.total_out == want && !z.avail_in ? out : NULL;
 }
 
+static const uint8_t *zstd_body(struct chunk *k, const uint8_t *p, size_t n, size_t want)
+{
+#ifdef CONFIG_CANP_ZSTD
+	uint8_t *out = keep(k->f, want + 1);
+
+	return ZSTD_decompress(out, want + 1, p, n) == want ? out : NULL;
+#else
+	(void)k;
+	(void)p;
+	(void)n;
+	(void)want;
+	return NULL;
+#endif
+}
+
 /* PLAIN values; returns the bytes used or -1. */
 static long plain_vals(int type, const uint8_t *p, size_t len, struct pqread_val *out, uint64_t n)
 {
@@ -556,10 +574,12 @@ static int page(struct chunk *k, uint64_t *off, uint64_t end, uint64_t *plain)
 		return fail(k->f, "%s: page at %zu: header or CRC", k->c->name, (size_t)*off);
 	if (k->codec == 2)
 		body = inflate_body(k, body, cs, us);
+	else if (k->codec == 6)
+		body = zstd_body(k, body, cs, us);
 	else if (us != cs)
 		return fail(k->f, "%s: sizes differ without codec", k->c->name);
 	if (!body)
-		return fail(k->f, "%s: gzip", k->c->name);
+		return fail(k->f, "%s: codec", k->c->name);
 	*off += hl + cs;
 	*plain += hl + us;
 	if (type == 2)

@@ -1,0 +1,106 @@
+#!/bin/sh
+# e2e_install.sh [BIN]: `make install` into an empty DESTDIR, as a packager does it: the installed
+# programs start, the configuration is one the program accepts, the man pages render and list
+# exactly the options of --help, a changed configuration survives, and `make uninstall` leaves
+# nothing else behind. BIN is the folder of the programs (default build/bin).
+name=e2e_install
+bin=${1:-build/bin}
+build=$(dirname "$bin")
+passed=0
+failed=0
+T=$(mktemp -d "${TMPDIR:-/tmp}/$name.XXXXXX") || exit 1
+trap 'rm -rf "$T"' EXIT
+D=$T/root
+MAKE=${MAKE:-make}
+unset MAKEFLAGS MFLAGS MAKELEVEL DESTDIR prefix PREFIX
+
+# check TEXT COMMAND...
+check() {
+	text=$1
+	shift
+	if "$@"; then
+		passed=$((passed + 1))
+		echo "ok   $text"
+	else
+		failed=$((failed + 1))
+		echo "FAIL $text"
+	fi
+}
+
+[ -x "$bin/canp-appliance" ] || {
+	echo "$name: $bin/canp-appliance is not built (make)"
+	exit 1
+}
+
+# Option names that begin a line of a text: "-d, --dbc=FILE" gives dbc. Descriptions stand further
+# to the right.
+options() {
+	sed -n 's/^ \{0,8\}\(-., \)\{0,1\}--\(\[no-\]\)\{0,1\}\([a-z0-9][-a-z0-9]*\).*/\3/p' "$1" | sort
+}
+
+installed() {
+	(cd "$D" && find . -type f | sort)
+}
+
+run_make() {
+	"$MAKE" --no-print-directory BUILD="$build" DESTDIR="$D" "$@" >"$T/make.out" 2>&1 ||
+		{ sed 's/^/     | /' "$T/make.out"; return 1; }
+}
+
+check "make install" run_make prefix=/usr install
+installed >"$T/list"
+check "the program is there" [ -x "$D/usr/bin/canp-appliance" ]
+check "it starts and says its version" \
+	sh -c "'$D/usr/bin/canp-appliance' --version | grep -Eqx 'canp-appliance [0-9]+\.[0-9]+\.[0-9]+'"
+check "the configuration is in /etc for prefix=/usr" [ -f "$D/etc/canp/canp.conf" ]
+check "the program accepts it" \
+	sh -c "'$D/usr/bin/canp-appliance' config --config '$D/etc/canp/canp.conf' >'$T/config'"
+check "every program that was built is installed" sh -c \
+	"for p in '$bin'/canp-*; do cmp -s \"\$p\" '$D/usr/bin/'\${p##*/} || exit 1; done"
+
+if ! command -v scdoc >/dev/null; then
+	check "without scdoc it says that there are no pages" grep -q 'no man pages: scdoc' "$T/make.out"
+	echo "skip man pages: scdoc is not installed"
+else
+	for page in "$D"/usr/share/man/man1/*.1; do
+		tool=$(basename "$page" .1)
+		check "$tool(1) has name, synopsis, options, exit status" sh -c \
+			"[ \$(grep -Ec '^\.SH (NAME|SYNOPSIS|OPTIONS|EXIT STATUS)' '$page') -eq 4 ]"
+		if command -v man >/dev/null; then
+			LC_ALL=C.UTF-8 MANWIDTH=400 man --warnings -l "$page" >"$T/$tool.txt" 2>"$T/$tool.err"
+			check "$tool(1) renders without a warning" [ ! -s "$T/$tool.err" -a -s "$T/$tool.txt" ]
+		else
+			echo "skip rendering of $tool(1): man is not installed"
+			sed 's/\\fB//g; s/\\fR//g; s/\\//g' "$page" >"$T/$tool.txt"
+		fi
+		[ -x "$D/usr/bin/$tool" ] || { echo "skip options of $tool: not built"; continue; }
+		help=--help
+		[ "$tool" != canp-appliance ] || help="run --help"
+		"$D/usr/bin/$tool" $help >"$T/$tool.help"
+		options "$T/$tool.help" >"$T/$tool.want"
+		options "$T/$tool.txt" >"$T/$tool.have"
+		check "$tool --help lists options" [ "$(wc -l <"$T/$tool.want")" -gt 10 ]
+		check "$tool(1) lists the options of --help" diff "$T/$tool.want" "$T/$tool.have"
+	done
+	check "canp-appliance(1) names every command of the overview" sh -c \
+		"'$D/usr/bin/canp-appliance' --help | sed -n 's/^  \([a-z]*\)  .*/\1/p' >'$T/cmds'
+		[ -s '$T/cmds' ] && while read -r c; do grep -qx \" *\$c\" '$T/canp-appliance.txt' ||
+		{ echo \"\$c\"; exit 1; }; done <'$T/cmds'"
+fi
+
+echo "cores = 1" >>"$D/etc/canp/canp.conf"
+check "make install over a changed configuration" run_make prefix=/usr install
+check "keeps it" grep -qx 'cores = 1' "$D/etc/canp/canp.conf"
+check "and puts the new one beside it" [ -f "$D/etc/canp/canp.conf.new" ]
+check "make uninstall" run_make prefix=/usr uninstall
+check "leaves the changed configuration only" [ "$(installed)" = ./etc/canp/canp.conf ]
+rm -rf "$D"
+
+check "make install with the default prefix" run_make install
+(cd "$D" && find . -type f | sort) | sed 's#^\./usr/local/etc/#./etc/#; s#^\./usr/local/#./usr/#' | sort >"$T/local"
+check "puts the same files below /usr/local" diff "$T/list" "$T/local"
+check "make uninstall with the default prefix" run_make uninstall
+check "leaves nothing" [ -z "$(installed)" ]
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,11 @@
+/*
+ * fuzz_candump.c - libFuzzer entry for the candump walker; see tests/lib/fuzz_walk.h.
+ */
+#include "tests/lib/fuzz_walk.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	return fuzz_walk(&canp_fmt_candump, false, data, len);
+}

@@ -1,0 +1,27 @@
+#!/bin/sh
+# run-e2e.sh BIN TESTDIR SCRIPT...: runs the end-to-end scripts one after the other, each with the
+# folder of the programs, and fails if one failed. 77 means that a script skipped itself.
+bin=$1
+tests=$2
+shift 2
+pass=0
+bad=
+for s in "$@"; do
+	echo "== $s"
+	start=$(date +%s)
+	arg=$bin
+	case $s in
+	*/e2e_idle.sh) arg=$tests/t_runtime ;;
+	esac
+	timeout -k 10 "${CANP_E2E_TIMEOUT_S:-900}" bash "$s" "$arg"
+	rc=$?
+	case $rc in
+	0 | 77) pass=$((pass + 1)) ;;
+	124) echo "$s: timed out" && bad="$bad $s" ;;
+	*) bad="$bad $s" ;;
+	esac
+	echo "   $s: $(($(date +%s) - start)) s"
+done
+set -- $bad
+echo "e2e: $pass passed, $# failed"
+[ $# -eq 0 ] || { echo "FAILED:$bad"; exit 1; }

@@ -1,0 +1,57 @@
+# Installing: programs, the run profile as a configuration file, man pages. DESTDIR is put in front
+# of every path, as packagers expect. Included by the top-level Makefile.
+bindir     ?= $(prefix)/bin
+mandir     ?= $(prefix)/share/man
+man1dir    ?= $(mandir)/man1
+sysconfdir ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
+confdir    := $(DESTDIR)$(sysconfdir)/canp
+INSTALL    ?= install
+SCDOC      ?= scdoc
+
+# tools/man/x.1.scd becomes x.1: @options@ is replaced by the option list of x, made from its rows,
+# @version@ by the product's version.
+MAN1        := $(patsubst tools/man/%.scd,%,$(wildcard tools/man/*.1.scd))
+MAN_PAGES   := $(addprefix $(O)/man/,$(MAN1))
+have_scdoc  := command -v $(SCDOC) >/dev/null
+say_scdoc   := echo "no man pages: scdoc not found (make deps installs it)"
+
+.PHONY: man uninstall
+
+$(O)/man/%.scd: tools/man/%.scd core/base/version.h tools/install.mk $(ROWS)
+	@mkdir -p $(@D)
+	@$(ROWS) man $(basename $*) >$(O)/man/$*.options
+	@v=$$(sed -n 's/^#define CANP_VERSION "\(.*\)"/\1/p' core/base/version.h) && \
+	awk -v v="$$v" -v opts=$(O)/man/$*.options '{ gsub(/@version@/, v) } \
+	$$0 == "@options@" { while ((getline l < opts) > 0) print l; next } { print }' $< >$@
+
+$(MAN_PAGES): %: %.scd
+	@echo "  MAN     $@"
+	@$(SCDOC) <$< >$@.new && mv $@.new $@
+
+## man: the man pages, in $(BUILD)/release/man
+man:
+	@if $(have_scdoc); then $(MAKE) --no-print-directory $(MAN_PAGES); else $(say_scdoc); fi
+
+## install: programs, canp.conf and man pages; DESTDIR=DIR prefix=/usr/local
+# A configuration that somebody has changed is not replaced; the new one goes beside it.
+install: all man
+	@$(INSTALL) -d $(DESTDIR)$(bindir) $(confdir)
+	@$(INSTALL) -m 755 $(BINS) $(DESTDIR)$(bindir)
+	@if cmp -s $(BUILD)/canp.conf $(confdir)/canp.conf || [ ! -e $(confdir)/canp.conf ]; then \
+		$(INSTALL) -m 644 $(BUILD)/canp.conf $(confdir)/canp.conf; \
+	else \
+		$(INSTALL) -m 644 $(BUILD)/canp.conf $(confdir)/canp.conf.new; \
+		echo "$(confdir)/canp.conf was changed: kept, the new one is canp.conf.new"; \
+	fi
+	@if $(have_scdoc); then \
+		$(INSTALL) -d $(DESTDIR)$(man1dir) && \
+		$(INSTALL) -m 644 $(MAN_PAGES) $(DESTDIR)$(man1dir); \
+	fi
+
+## uninstall: removes what install put there; same DESTDIR and prefix
+uninstall:
+	@rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(BINS)))
+	@rm -f $(addprefix $(DESTDIR)$(man1dir)/,$(MAN1)) $(confdir)/canp.conf.new
+	@if cmp -s $(BUILD)/canp.conf $(confdir)/canp.conf; then rm -f $(confdir)/canp.conf; \
+	elif [ -e $(confdir)/canp.conf ]; then echo "$(confdir)/canp.conf was changed: kept"; fi
+	@rmdir $(confdir) 2>/dev/null || true

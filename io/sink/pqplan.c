@@ -315,6 +315,26 @@ static uint64_t delta_size(struct canp_pqw *w, const struct canp_pqleaf *l, uint
 	return size;
 }
 
+/* The pages of an identity dictionary have the width of the raw value, also when the values used
+ * would need fewer bits. Readers expect the width that the dictionary's length calls for, so it is
+ * lengthened until it does, by entries that are raw values nobody used; where that would cost more
+ * than a thirty-second of the pages, the column is packed anew under an exact dictionary. */
+static void plan_fit_width(struct canp_pqw *w, const struct pqc_sum *s, unsigned vw,
+			   unsigned raw_bits)
+{
+	uint32_t fit = (1u << (raw_bits - 1)) + 1;
+
+	if (w->c.dict_n <= 1 || bits_for(w->c.dict_n) >= raw_bits)
+		return;
+	if ((uint64_t)(fit - w->c.dict_n) * vw <= s->val_bytes / 32) {
+		w->c.dict_n = fit;
+		return;
+	}
+	w->c.exact = true;
+	w->c.dict_n = pqc_exact_map(w);
+	w->c.width = bits_for(w->c.dict_n);
+}
+
 static void plan_index(struct canp_pqw *w, const struct canp_pqleaf *l)
 {
 	const struct canp_col *col = l->col;
@@ -355,6 +375,8 @@ static void plan_index(struct canp_pqw *w, const struct canp_pqleaf *l)
 	if (w->c.enc != CANP_PQ_DICT) {
 		w->c.exact = false;
 		w->c.dict_n = 0;
+	} else if (!w->c.exact) {
+		plan_fit_width(w, &s, vw, col->raw_bits);
 	}
 }
 

@@ -91,6 +91,13 @@ lint: $(ROWS) $(ARCHIVES)
 check-fmt:
 	@sh tests/lint/fmt.sh
 
+# ---- speed ---------------------------------------------------------------------------------------
+.PHONY: compare-peers
+## compare-peers: speed of a job beside ISA-L alone, python-can and tshark
+soak: compare-peers
+compare-peers: all $(O)/tests/isal_only
+	@sh tests/compare_peers.sh $(BIN) $(O)/tests/isal_only
+
 # ---- other readers -------------------------------------------------------------------------------
 .PHONY: oracle interop interop-all
 ## oracle: frames and signals of the corpus against python-can, tshark, cantools and a reference walker

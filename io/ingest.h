@@ -86,7 +86,7 @@ struct canp_job_totals {
 	uint64_t frames, frames_decoded, frames_unknown, frames_dropped, error_frames,
 		remote_frames, overload_frames, gaps, bad_times;
 	uint64_t signals;        /* non-null values written */
-	uint64_t rows, messages; /* rows of message tables; tables that got rows */
+	uint64_t rows, messages; /* rows of message tables; message tables that got rows */
 	uint64_t bytes_in, bytes_inflated, bytes_out, damage_events, parts;
 	double elapsed_s;
 	uint64_t peak_mem_bytes, peak_rss_bytes, peak_hugetlb_bytes;

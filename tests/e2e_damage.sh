@@ -96,7 +96,7 @@ for k in (0, len(conts) // 2, len(conts) - 1):
     objs = plain(p, size)
     q = objs.find(b"LOBJ", len(objs) // 2)
     if q >= 0 and q + 16 <= len(objs):
-        for name, value in (("objzero", 0), ("objhuge", 0x7FFFFFFF), ("objsmall", 17)):
+        for name, value in (("objzero", 0), ("objhuge", 0x7FFFFFFF), ("objsmall", 15)):
             bad = objs[:q + 8] + struct.pack("<I", value) + objs[q + 12:]
             end = p + size + size % 4
             save("%s_%d.blf" % (name, k), src[:p] + container(bad) + src[end:])

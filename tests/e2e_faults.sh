@@ -64,8 +64,9 @@ for kind in a.canp b.blf c.log d.log.gz; do
 		timeout -k 5 60 "$APP" run --json --sink csv -d m.dbc -o o in z >out 2>err
 		rc=$?
 		frames=$(($(field frames) - 16000))
-		case $rc in
-		2) others "cut at $part/8 of $kind ($frames frames before the cut)" o ;;
+		# The last line of a text may end anywhere and still be a frame.
+		case $kind:$rc in
+		c.log:0 | *:2) others "cut at $part/8 of $kind ($frames frames before the cut)" o ;;
 		*) fail "cut at $part/8 of $kind: exit $rc, want 2" ;;
 		esac
 		check "cut at $part/8 of $kind: frames before the cut arrive" test "$frames" -ge $((500 * part - 450))
@@ -84,16 +85,16 @@ rm -rf z/*
 
 echo "-- bombs"
 for fmt in canp blf candump; do
-	logs bomb $fmt z/bomb.$fmt 1500
+	logs bomb $fmt z/bomb.$fmt 320
 	rm -rf o
 	start=$(date +%s%N)
 	timeout -k 5 60 "$APP" run --json --cores 1 --sink csv -d m.dbc -o o in z >out 2>err
 	rc=$?
 	ms=$((($(date +%s%N) - start) / 1000000))
-	eq "$fmt bomb of 1.5 GB: exit" $rc 2
+	eq "$fmt bomb of 320 MB: exit" $rc 2
 	has "$fmt bomb: the limit is told" err "bomb.$fmt.*limit"
 	others "$fmt bomb" o
-	check "$fmt bomb: cut off early ($ms ms, $(field bytes_inflated) bytes inflated)" test "$(field bytes_inflated)" -lt 800000000
+	check "$fmt bomb: cut off early ($ms ms, $(field bytes_inflated) bytes inflated)" test "$(field bytes_inflated)" -lt 100000000
 	rm -f z/*
 done
 rm -rf o
@@ -116,12 +117,12 @@ if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=$((need / 2))k none mnt 2>/dev
 	check "parts on the full disk are whole ($(logs pqcheck mnt/o 2>&1))" logs pqcheck mnt/o
 	eq "no stranger on the full disk" "$(strangers mnt/o | grep -v '/\.part-.*\.tmp$')" ""
 	rm -rf mnt/o
-	dd if=/dev/zero of=mnt/filler bs=1k count=$((need / 4)) status=none
-	mount -o remount,size=$((need + need / 8 + 2048))k mnt
-	dd if=/dev/zero of=mnt/filler bs=1k count=$((need / 2)) status=none
+	mount -o remount,size=$((need * 3))k mnt
+	dd if=/dev/zero of=mnt/filler bs=1k count=$((need * 3 - need / 3)) status=none
 	start run --json -d m.dbc --on-enospc wait -o mnt/o many
 	sleep 4
 	check "--on-enospc=wait waits" kill -0 $pid
+	check "nothing counts as finished while it waits" test ! -e mnt/o/_canp/run.json
 	rm mnt/filler
 	finish
 	eq "--on-enospc=wait goes on when there is room: exit" $rc 0
@@ -130,7 +131,7 @@ if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=$((need / 2))k none mnt 2>/dev
 else
 	skip "full disk: mounting a small tmpfs needs root and the right to mount"
 fi
-if [ -e /proc/1/root ] && [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=4m,ro none mnt 2>/dev/null; then
+if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=4m,ro none mnt 2>/dev/null; then
 	E2E_MOUNTS="$T/mnt"
 	canp 1 "an output on a read-only file system" run -d m.dbc -o mnt/o in
 	has "the read-only output is named" err "mnt/o.*[Rr]ead-only"
@@ -169,34 +170,33 @@ job 0 sync --ring sync -d m.dbc in
 eq "--ring sync gives the same bytes" "$(dataset_hash sync)" "$(dataset_hash rootref)"
 
 echo "-- many tables"
-logs dbc huge.dbc 1500
-echo "candump wide/w.log seed=1 frames=30000 messages=1500" | logs make
+logs dbc huge.dbc 400
+echo "candump wide/w.log seed=1 frames=30000 messages=400" | logs make
 timeout -k 5 60 "$APP" run --json -d huge.dbc -o huge wide >out 2>err
 rc=$?
 if [ $rc -eq 0 ]; then
-	eq "1500 tables: all rows" "$(field frames_decoded)" 30000
-	sound "1500 tables" huge
+	eq "400 tables: all rows" "$(field frames_decoded)" 30000
+	sound "400 tables" huge
 else
-	eq "1500 tables do not fit: exit" $rc 1
+	eq "400 tables do not fit: exit" $rc 1
 	has "and the way out is told" err "writer-mem"
 fi
 timeout -k 5 60 "$APP" run --json -d huge.dbc --writer-mem 64m -o huge2 wide >out 2>err
 rc=$?
-check "1500 tables in 64 MiB: done, or refused with the way out (exit $rc)" \
+check "400 tables in 64 MiB: done, or refused with the way out (exit $rc)" \
 	eval '[ $rc -eq 0 ] || { [ $rc -eq 1 ] && grep -q -- --writer-mem err; }'
 
 E2E_TIMEOUT_S=60
 echo "-- signals"
-for i in $(seq 100 299); do echo "candump slow/$i.log seed=$i frames=200 step=900"; done >slowlines
-logs make <slowlines
-# interrupted SIGNAL DIR ARGUMENT...: starts a slow job, sends the signal, leaves its exit code in rc.
+for i in $(seq 1000 2499); do echo "candump slow/$i.log seed=$i frames=30 step=900"; done | logs make
+# interrupted SIGNAL DIR ARGUMENT...: interrupts a job that is under way; exit code in rc.
 interrupted() {
 	local sig=$1 dir=$2
 	shift 2
-	export CANP_TEST_SLOW_SHARD=0
-	start run --json -d m.dbc --unit 1 -o "$dir" "$@" slow
-	unset CANP_TEST_SLOW_SHARD
-	sleep 1.5
+	export CANP_TEST_SLOW_SHARD=0 CANP_TEST_DELAY_SEED=3
+	start run --json --progress always -d m.dbc --unit 1 -o "$dir" "$@" slow
+	unset CANP_TEST_SLOW_SHARD CANP_TEST_DELAY_SEED
+	started
 	kill -"$sig" $pid
 	finish
 }
@@ -215,7 +215,7 @@ kept() {
 		    sys.exit("files behind the first unprocessed one count as processed: %s" % status)
 		rows = sum(len(e.read_table(d, t)[1]) for t in e.tables(d))
 		srcs = {int(r[1]) for t in e.tables(d) for r in e.read_table(d, t)[1]}
-		if rows != 200 * done or srcs != set(range(done)):
+		if rows != 30 * done or srcs != set(range(done)):
 		    sys.exit("%d files processed, %d rows of %d files" % (done, rows, len(srcs)))
 		print("%d of %d" % (done, len(status)))
 	END
@@ -235,15 +235,15 @@ eq "SIGTERM: run.json says incomplete" "$(json term/_canp/run.json 'd["complete"
 sound "SIGTERM" term
 canp 64 "an interrupted dataset is not continued by accident" run -d m.dbc -o term in
 export CANP_TEST_SLOW_SHARD=0
-start run --json -d m.dbc --unit 1 --cores 1 -o twice slow
-sleep 1
+start run --json --progress always -d m.dbc --unit 1 --cores 1 -o twice slow
+started
 kill -INT $pid
 kill -INT $pid
 finish
 check "a second signal aborts (exit $rc after $ms ms)" test $rc -eq 130 -a $ms -lt 3000
 check "nothing broken is visible after the abort" logs pqcheck twice
-start run --json -d m.dbc --unit 1 --cores 2 -o killed slow
-sleep 1
+start run --json --progress always -d m.dbc --unit 1 --cores 2 -o killed slow
+started
 kill -KILL $pid
 finish
 unset CANP_TEST_SLOW_SHARD

@@ -68,7 +68,7 @@ skip() {
 check() {
 	local text=$1
 	shift
-	if "$@"; then ok "$text"; else fail "$text"; fi
+	if "$@" >/dev/null; then ok "$text"; else fail "$text"; fi
 }
 
 # eq TEXT HAVE WANT
@@ -118,6 +118,8 @@ job() {
 # start ARGUMENT...: runs the program in the background as a terminal would (a script's plain `&` has
 # SIGINT ignored); $pid is the program itself.
 start() {
+	rm -f "$T/out" "$T/err" # what an earlier run said must not be taken for this one's
+	: >"$T/err"
 	set -m
 	"$APP" "$@" >"$T/out" 2>"$T/err" </dev/null &
 	pid=$!
@@ -128,6 +130,7 @@ start() {
 finish() {
 	local since i=0
 	since=$(date +%s%N)
+	exec 3>&2 2>/dev/null # the shell's own word on how the job ended
 	while kill -0 "$pid" 2>/dev/null && [ $i -lt $((E2E_TIMEOUT_S * 20)) ]; do
 		sleep 0.05
 		i=$((i + 1))
@@ -135,7 +138,17 @@ finish() {
 	kill -KILL "$pid" 2>/dev/null
 	wait "$pid" 2>/dev/null
 	rc=$?
+	exec 2>&3 3>&-
 	ms=$((($(date +%s%N) - since) / 1000000))
+}
+
+# started: waits until the program, run with --progress=always, has finished a few files.
+started() {
+	local i=0
+	until tr '\r' '\n' <"$T/err" | grep -Eq 'files ([2-9]|[1-9][0-9]+)/' || [ $i -ge 400 ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
 }
 
 logs() {

@@ -290,11 +290,11 @@ def zeros(mib, compressor):
 
 def cmd_bomb(fmt, path, mib):
     mib = int(mib)
-    gz = zeros(mib, zlib.compressobj(9, zlib.DEFLATED, 31))
+    gz = zeros(mib, zlib.compressobj(6, zlib.DEFLATED, 31))
     if fmt == "canp":
         data = b"BOMB".ljust(31, b"\0") + struct.pack(">I", len(gz)) + gz
     elif fmt == "blf":
-        z = zeros(mib, zlib.compressobj(9))
+        z = zeros(mib, zlib.compressobj(6))
         o = dict(KEYS, frames=0, serial="")
         data = make_blf(o) + struct.pack("<4sHHIIHHIII", b"LOBJ", 16, 1, 32 + len(z), 10, 2, 0, 0,
                                          mib << 20, 0) + z

@@ -157,9 +157,43 @@ static void too_little_room_is_refused_without_an_overrun(void **state)
 	assert_int_equal(canp_gzip_bytes(CANP_GZIP_LEVEL_MAX + 1), 0);
 }
 
+/* Levels 1 and 2 fail this test with ISA-L 2.30, which is why jobs use 0 and 3 only. */
+static void levels_0_and_3_do_not_depend_on_addresses(void **state)
+{
+	const int levels[] = {0, 3};
+	size_t room = 64u << 20, step = 4096 * 3 + 64;
+	uint8_t *mem = aligned_alloc(4096, room), in[216], first[1024], out[1024];
+
+	(void)state;
+	assert_non_null(mem);
+	for (unsigned i = 0; i < 27; i++) {
+		double d = -85.9 - 2 * (double)i;
+
+		memcpy(in + i * 8, &d, 8);
+	}
+	for (unsigned l = 0; l < 2; l++) {
+		size_t n0 = 0, n;
+
+		for (size_t at = 0; at + canp_gzip_bytes(levels[l]) < room; at += step) {
+			struct canp_gzip *gz = canp_gzip_init(mem + at, levels[l]);
+
+			assert_int_equal(canp_gzip_page(gz, in, sizeof(in), out, sizeof(out), &n),
+					 0);
+			if (!n0) {
+				n0 = n;
+				memcpy(first, out, n);
+			}
+			assert_int_equal(n, n0);
+			assert_memory_equal(first, out, n);
+		}
+	}
+	free(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(levels_0_and_3_do_not_depend_on_addresses),
 		cmocka_unit_test(pages_read_back_within_the_bound_at_every_level),
 		cmocka_unit_test(a_page_compresses_to_the_same_bytes_whatever_came_before),
 		cmocka_unit_test(too_little_room_is_refused_without_an_overrun),

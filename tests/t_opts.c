@@ -474,6 +474,8 @@ static void choices_match_their_enums(void **state)
 	assert_choice(in, "sink", CANP_CFG_SINK_CSV, "csv");
 	assert_choice(in, "codec", CANP_CFG_CODEC_GZIP, "gzip");
 	assert_choice(in, "codec", CANP_CFG_CODEC_ZSTD, "zstd");
+	assert_choice(in, "gzip-level", CANP_CFG_GZIP_FAST, "0");
+	assert_choice(in, "gzip-level", CANP_CFG_GZIP_SMALL, "3");
 	assert_choice(in, "on-enospc", CANP_CFG_ENOSPC_WAIT, "wait");
 }
 

@@ -129,8 +129,9 @@ static void resolve_codec(struct canp_job_cli *c)
 						    [CANP_CFG_CODEC_ZSTD] = CANP_PQ_ZSTD};
 
 	c->job.codec = codecs[c->in.codec];
-	c->job.codec_level =
-		(int)(c->job.codec == CANP_PQ_ZSTD ? c->in.zstd_level : c->in.gzip_level);
+	c->job.codec_level = c->job.codec == CANP_PQ_ZSTD             ? (int)c->in.zstd_level
+			     : c->in.gzip_level == CANP_CFG_GZIP_FAST ? 0
+								      : 3;
 }
 
 /* Seeded delays make the reorder paths testable on a quiet machine; see tests/e2e_determinism.sh.

@@ -107,7 +107,7 @@ static void print_summary(const struct canp_job *job)
 	if (t->damage_events)
 		printf("damage     %llu places, see canp_errors and _canp/report.jsonl\n",
 		       (unsigned long long)t->damage_events);
-	printf("dataset    %s: %llu tables, %llu rows, %llu signal values, %llu parts, %s\n",
+	printf("dataset    %s: %llu messages, %llu rows, %llu signal values, %llu parts, %s\n",
 	       job->opts.out, (unsigned long long)t->messages, (unsigned long long)t->rows,
 	       (unsigned long long)t->signals, (unsigned long long)t->parts,
 	       canp_tool_bytes((double)t->bytes_out, a));

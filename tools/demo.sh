@@ -29,8 +29,11 @@ for p in "$DIR"/* "$DIR"/.[!.]*; do
 done
 
 say "1. Logs of three loggers, in three containers, and the database of their messages"
-for c in canp blf candump; do
-	run "$GEN" --container $c --files 4 --size 2M --workload dense --seed 7 --dbc "$DIR/vehicle.dbc" \
+for c in canp:06 blf:12 candump:18; do
+	hour=${c#*:}
+	c=${c%:*}
+	run "$GEN" --container $c --files 4 --size 2M --workload dense --seed 7 \
+		--start "2024-05-01T$hour:00:00Z" --dbc "$DIR/vehicle.dbc" \
 		"$DIR/logs/$c"
 done
 du -sh "$DIR"/logs/*
@@ -55,7 +58,7 @@ duckdb() {
 	echo "fetching $DUCKDB from the npm registry..."
 	timeout 90 npm install --prefix "$DIR/node" --no-audit --no-fund --loglevel=error "$DUCKDB" \
 		>"$DIR/npm.log" 2>&1 && return 0
-	why="npm could not fetch $DUCKDB ($(tail -n 1 "$DIR/npm.log"))"
+	why="npm could not fetch $DUCKDB ($(head -n 1 "$DIR/npm.log"))"
 	rm -rf "$DIR/node/node_modules"
 	return 1
 }
@@ -83,9 +86,9 @@ const top = await ask(`SELECT regexp_extract(file_name, '([^/]+)/part-', 1) AS "
 if (!top.length) throw new Error('the dataset has no message table');
 const table = top[0][0];
 const cols = (await ask(`SELECT "column", type, unit, factor, "offset" FROM '${dir}/canp_signals/*.parquet'
-  WHERE "table" = '${table}' LIMIT 6`)).map((c) => c[0]);
-await ask(`SELECT * FROM '${dir}/${table}/*.parquet' ORDER BY ts LIMIT 4`);
-const col = cols[cols.length - 1];
+  WHERE "table" = '${table}' ORDER BY factor = 1, "column" LIMIT 6`)).map((c) => c[0]);
+await ask(`SELECT * FROM '${dir}/${table}/*.parquet' ORDER BY ts, src LIMIT 4`);
+const col = cols[0]; // a scaled one where there is one
 await ask(`SELECT date_trunc('second', ts) AS second, count(*) AS rows, min("${col}") AS lowest,
   round(avg("${col}"), 3) AS mean, max("${col}") AS highest
   FROM '${dir}/${table}/*.parquet' GROUP BY 1 ORDER BY 1 LIMIT 5`);

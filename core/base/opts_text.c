@@ -292,6 +292,9 @@ void canp_opts_dump(const struct canp_opts *o, struct canp_strbuf *sb)
 		const struct opt_state *st = &o->states[i];
 		const struct canp_opt_list *list = st->field;
 
+		/* The file must be accepted where it was written. */
+		if (!st->row->built)
+			continue;
 		if (st->row->kind == CANP_OPT_LIST) {
 			for (unsigned j = 0; j < list->nr; j++)
 				dump_line(st, list->v[j], sb);

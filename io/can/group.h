@@ -41,7 +41,8 @@ struct canp_group_counts {
 	uint64_t frames;         /* data + remote + error + overload */
 	uint64_t frames_decoded; /* reached a message table */
 	uint64_t frames_unknown; /* id in no DBC */
-	uint64_t frames_dropped; /* not selected, bus not selected, outside --from/--to */
+	/* Data frames not selected, of a bus not selected, or outside --from/--to. */
+	uint64_t frames_dropped;
 	uint64_t error_frames, remote_frames, overload_frames, gaps;
 	uint64_t bad_times; /* timestamp not representable: frame dropped and counted */
 	int64_t first_ns, last_ns, min_ns, max_ns; /* of frames inside --from/--to on selected

@@ -145,9 +145,10 @@ static inline void group_count_kind(struct canp_group *g, unsigned flags)
 	c->remote_frames += (flags & (CANP_FF_RTR | CANP_FF_ERR | CANP_FF_OVL)) == CANP_FF_RTR;
 }
 
+/* Events are counted by kind already: every frame is counted in one place only. */
 static void group_drop(struct canp_group *g, unsigned flags)
 {
-	g->counts.frames_dropped += !(flags & CANP_FF_GAP);
+	g->counts.frames_dropped += !(flags & EVENT_FLAGS);
 }
 
 static void group_count_time(struct canp_group *g, int64_t ts_ns)

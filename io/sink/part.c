@@ -126,6 +126,7 @@ int canp_part_open(struct canp_part *p, struct canp_out *mem)
 		return part_fail(p, rc, "cannot create");
 	}
 	p->rows = 0;
+	p->aborting = false;
 	part_start_writer(p);
 	p->state = CANP_PART_OPEN;
 	return 0;
@@ -254,12 +255,14 @@ static void part_published(struct canp_out *o, int err, void *arg)
 
 	if (err) {
 		part_fail(p, err, "cannot publish");
+		p->aborting = true;
 		canp_out_abort(o, part_aborted, p);
 		return;
 	}
 	p->set->parts_published++;
 	p->set->bytes_published += canp_out_pos(o);
-	p->set->rows_published += p->rows;
+	if (*p->table->message)
+		p->set->rows_published += p->rows;
 	p->set->values_published += p->values;
 	p->seq++;
 	p->state = CANP_PART_CLOSED;
@@ -297,7 +300,8 @@ int canp_part_finish(struct canp_part *p)
 
 void canp_part_abort(struct canp_part *p)
 {
-	if (p->state == CANP_PART_CLOSED || p->state == CANP_PART_PUBLISHING || !p->out)
+	if (p->state == CANP_PART_CLOSED || p->state == CANP_PART_PUBLISHING || !p->out ||
+	    p->aborting)
 		return;
 	if (p->set->kind == CANP_SINK_PARQUET && p->pqw) {
 		canp_pqw_destroy(p->pqw);
@@ -308,6 +312,7 @@ void canp_part_abort(struct canp_part *p)
 		return;
 	}
 	p->state = CANP_PART_FAILED;
+	p->aborting = true;
 	p->set->finishing++;
 	canp_out_abort(p->out, part_aborted, p);
 }

@@ -66,6 +66,7 @@ struct canp_part {
 	uint64_t used_at; /* writer's clock, for its LRU */
 	uint64_t rows_total;
 	int dirfd;
+	bool aborting;   /* the file is being removed */
 	uint64_t rows;   /* of the open file */
 	uint64_t values; /* signal values of the file that is being published */
 	union {

@@ -1,6 +1,6 @@
 /*
  * pq_priv.h - shared by the files of the Parquet part writer (pqschema, pqvalue, pqplan, pqchunk,
- * pqfooter, sink_parquet); nobody else includes it.
+ * pqfooter, sink_parquet), the side tables and their tests; nobody else includes it.
  *
  * How the files divide the work:
  *   pqschema.c      leaves, serialised schema, key-value metadata

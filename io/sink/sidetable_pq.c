@@ -21,7 +21,7 @@
 #define DICT_BYTES      (512u * 1024u)
 #define DICT_ENTRIES    65536u
 /* Small tables, written once: more effort would save nothing. */
-#define SIDE_LEVEL 1
+#define SIDE_LEVEL 3
 #define NO_ENTRY   UINT32_MAX
 
 static void side_put(struct side_writer *w, const void *data, size_t len)

@@ -283,7 +283,7 @@ static int writer_open_part(struct canp_writer *w, uint32_t i)
 		w->free_outs[w->nr_free_outs++] = mem;
 		return w->set.finishing ? 1 : -ENOMEM;
 	}
-	if (!p->rows_total)
+	if (!p->rows_total && *p->table->message)
 		w->stats.tables++;
 	rc = canp_part_open(p, mem);
 	if (!rc)

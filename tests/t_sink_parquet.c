@@ -758,39 +758,6 @@ static void the_footer_tells_where_signals_come_from(void **state)
 	part_free(&p);
 }
 
-/* Dictionaries at many places of the codec's state give the same bytes: the addresses, which differ
- * from process to process, must not show. */
-static void gzip_does_not_depend_on_addresses(void **state)
-{
-	static const unsigned entries[] = {3, 27, 64, 127, 128, 130, 200, 500};
-	size_t room = 64 * CANP_MIB, step = 4096 * 3 + 64;
-	uint8_t *mem = aligned_alloc(4096, room), in[8 * 500], first[8192], out[8192];
-
-	(void)state;
-	for (unsigned k = 0; k < sizeof(entries) / sizeof(entries[0]); k++) {
-		size_t n0 = 0, n;
-
-		for (unsigned i = 0; i < entries[k]; i++) {
-			double d = -85.9 - 2 * (double)i;
-
-			memcpy(in + i * 8, &d, 8);
-		}
-		for (size_t at = 0; at + canp_gzip_bytes(1) < room; at += step) {
-			struct canp_gzip *gz = canp_gzip_init(mem + at, 1);
-
-			assert_int_equal(
-				canp_gzip_page(gz, in, entries[k] * 8, out, sizeof(out), &n), 0);
-			if (!n0) {
-				n0 = n;
-				memcpy(first, out, n);
-			}
-			assert_int_equal(n, n0);
-			assert_memory_equal(first, out, n);
-		}
-	}
-	free(mem);
-}
-
 static void destroy_in_the_middle_gives_all_slots_back(void **state)
 {
 	struct part_opts o = random_opts(6);
@@ -824,7 +791,6 @@ int main(void)
 		cmocka_unit_test(sorting_is_declared_only_when_it_holds),
 		cmocka_unit_test(many_origins_close_the_row_group),
 		cmocka_unit_test(the_footer_tells_where_signals_come_from),
-		cmocka_unit_test(gzip_does_not_depend_on_addresses),
 		cmocka_unit_test(destroy_in_the_middle_gives_all_slots_back),
 	};
 

@@ -142,9 +142,9 @@ def statistics(t, tmp):
         base = os.path.join(oc.corpus_dir(), 'oracle', name)
         source = os.path.join(oc.corpus_dir(), 'mf4', mf4)
         dbc = find_dbc(dbc_name)
-        missing = [what for what, there in ((dbc_name, dbc), (mf4, os.path.exists(source)),
-                                            ('mdf4ref.py', ref), (name + '.stats.tsv', os.path.exists(base + '.stats.tsv')))
-                   if not there]
+        needs = ((dbc_name, dbc), (mf4, os.path.exists(source)), ('mdf4ref.py', ref),
+                 (name + '.stats.tsv', os.path.exists(base + '.stats.tsv')))
+        missing = [what for what, there in needs if not there]
         if missing:
             t.skip('statistics ' + name, 'not in the corpus: ' + ', '.join(missing))
             continue
@@ -319,9 +319,8 @@ def parquet_rows(tmp, outs):
     has made sure that the repetitions are equal to them. dataset -> table -> rows."""
     listing = os.path.join(tmp, 'datasets.json')
     open(listing, 'w').write(json.dumps(outs))
-    here = os.path.dirname(os.path.abspath(__file__))
-    p = subprocess.run(['node', os.path.join(os.environ['CANP_INTEROP'], 'rows.mjs'), listing, str(REPEAT)],
-                       capture_output=True, timeout=120)
+    script = os.path.join(os.environ['CANP_INTEROP'], 'rows.mjs')
+    p = subprocess.run(['node', script, listing, str(REPEAT)], capture_output=True, timeout=120)
     if p.returncode:
         raise RuntimeError(p.stderr.decode()[-500:])
     return json.loads(p.stdout)
@@ -371,8 +370,9 @@ def vectors(t, tmp):
         for name in parquet:
             for text in got[name]['bad']:
                 t.fail('vectors %s repetitions' % name, text)
-            c = VectorCheck(got[name]['tables'].get('canp_signals', []), list(by_dbc[name].values()))
-            c.dataset(lambda table: got[name]['tables'].get(table, []))
+            tables = got[name]['tables']
+            c = VectorCheck(tables.get('canp_signals', []), list(by_dbc[name].values()))
+            c.dataset(lambda table: tables.get(table, []))
             finish_dbc(t, name, 'parquet', c, total)
     print('vectors: %d rows, %d without their DBC, %d need a transport protocol; equal values: %d '
           'csv, %d parquet; nulls: %d csv, %d parquet' %

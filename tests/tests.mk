@@ -3,13 +3,13 @@
 # tests do not compete with the build. All steps run, then the target fails if one did.
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc))
 
-## check: installs what is missing, builds, unit tests, style gates, end-to-end tests
+## check: installs what is missing, builds, unit tests, style gates, end-to-end tests, other readers
 check:
 	@start=$$(date +%s); bad=; \
 	$(MAKE) --no-print-directory deps || exit 1; \
 	$(MAKE) --no-print-directory deps-test || echo "check: some tests will skip"; \
 	$(MAKE) --no-print-directory $(JOBS) all tests || exit 1; \
-	for step in check-unit lint e2e; do \
+	for step in check-unit lint e2e oracle interop; do \
 		$(MAKE) --no-print-directory $$step || bad="$$bad $$step"; \
 	done; \
 	echo "check: $$(($$(date +%s) - start)) s$${bad:+, FAILED:$$bad}"; [ -z "$$bad" ]
@@ -91,11 +91,31 @@ lint: $(ROWS) $(ARCHIVES)
 check-fmt:
 	@sh tests/lint/fmt.sh
 
+# ---- speed ---------------------------------------------------------------------------------------
+.PHONY: compare-peers
+## compare-peers: speed of a job beside ISA-L alone, python-can and tshark
+soak: compare-peers
+compare-peers: all $(O)/tests/isal_only
+	@sh tests/compare_peers.sh $(BIN) $(O)/tests/isal_only
+
 # ---- other readers -------------------------------------------------------------------------------
-.PHONY: interop
-## interop: files of the sink tests through DuckDB, arrow-rs, hyparquet, polars and a lint
-# Needs Node.js and the npm registry, so it is not part of check.
-interop: $(O)/tests/t_sink_parquet $(O)/tests/t_sidetable
+.PHONY: oracle interop interop-all
+## oracle: frames and signals of the corpus against python-can, tshark, cantools and a reference walker
+# Needs the corpus (CANP_CORPUS, default ../shared/data); each script says what it skips.
+oracle: all
+	@bad=; for s in frames dbc; do echo "== oracle_$$s"; \
+	CANP_BIN=$(BIN) sh tests/oracle_$$s.sh || bad="$$bad $$s"; done; \
+	[ -z "$$bad" ] || { echo "oracle failed:$$bad"; exit 1; }
+
+## interop: whole jobs and the files of the sink tests through DuckDB, hyparquet and a lint
+## interop-all: the same with arrow-rs and polars too, and all pruned scans; minutes
+# Needs Node.js and the npm registry (once), else it says why it skips.
+interop: interop_args = --engines=duckdb,hyparquet --no-pushdown
+interop-all: export CANP_INTEROP_ENGINES = duckdb,arrow,hyparquet,polars
+interop interop-all: all $(O)/tests/t_sink_parquet $(O)/tests/t_sidetable
 	@rm -rf $(O)/interop && mkdir -p $(O)/interop
-	@for t in $^; do CANP_TEST_OUT=$(O)/interop $$t >$(O)/interop/log 2>&1 || { cat $(O)/interop/log; exit 1; }; done
-	@sh tests/interop/run.sh $(O)/interop/*.parquet
+	@for t in $(O)/tests/t_sink_parquet $(O)/tests/t_sidetable; do \
+	CANP_TEST_OUT=$(O)/interop $$t >$(O)/interop/log 2>&1 || { cat $(O)/interop/log; exit 1; }; done
+	@sh tests/interop/run.sh $(interop_args) $(O)/interop/*.parquet >$(O)/interop/verify.log || \
+	{ grep -v '^OK' $(O)/interop/verify.log; exit 1; }
+	@sh tests/interop/jobs.sh $(BIN)

@@ -74,7 +74,8 @@ gen() {
 }
 gen --container canp --files 4 --size 300k --workload dense --dbc "$tmp/dense.dbc" "$tmp/dense"
 gen --container blf --files 4 --size 200k --workload sparse --dbc "$tmp/sparse.dbc" "$tmp/sparse"
-gen --container candump --files 2 --size 100k --workload dense --gz --dbc "$tmp/text.dbc" "$tmp/text"
+gen --container candump --files 2 --size 100k --workload dense --gz --dbc "$tmp/text.dbc" \
+	"$tmp/text"
 check "features.py" "$py" "$here/features.py" "$tmp/features" 150000
 fdbc=$tmp/features/features.dbc
 fin=$tmp/features/in

@@ -1,10 +1,12 @@
 #!/bin/sh
 # stage.sh: prints the folder where the checkers of this folder can be run: copies of the scripts
-# beside the pinned packages, outside the tree. The packages are installed when the lock file is seen
-# for the first time. Without Node.js 20, npm or the registry it prints the reason and exits with 77.
+# beside the pinned packages, outside the tree. The packages are installed when the lock file is
+# seen for the first time. Without Node.js 20, npm or the registry it prints the reason and exits
+# with 77.
 # CANP_INTEROP_DIR (default /var/tmp/canp-interop-cache) holds one folder per lock file.
 here=$(cd "$(dirname "$0")" && pwd)
-dir=${CANP_INTEROP_DIR:-/var/tmp/canp-interop-cache}/$(sha256sum <"$here/package-lock.json" | cut -c1-16)
+lock=$(sha256sum <"$here/package-lock.json" | cut -c1-16)
+dir=${CANP_INTEROP_DIR:-/var/tmp/canp-interop-cache}/$lock
 
 skip() {
 	echo "$1"

@@ -1023,8 +1023,14 @@ export async function lint(file) {
 										mx < dictPageN,
 										`${pn}: index ${mx} of dictionary ${dictPageN}`,
 									);
-									// A width above the needed one is legal: identity dictionaries keep
-									// the width of the raw signal so that pages need no re-encoding.
+									if (dictPageN > 1) {
+										const minw = Math.ceil(Math.log2(dictPageN));
+										if (bw > minw)
+											warn(
+												'bw',
+												`${pn}: index width ${bw}, ${minw} suffices for ${dictPageN} entries`,
+											);
+									}
 									const dv = (dict.vals ??=
 										plain(
 											dict,

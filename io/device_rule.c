@@ -114,6 +114,7 @@ size_t canp_device_rule_apply(const struct canp_device_rule *r, const char *path
 	size_t len = 0;
 	regmatch_t m[2];
 
+	buf[0] = '\0';
 	switch (r->kind) {
 	case RULE_NAME:
 		len = strlen(r->name);

@@ -75,7 +75,7 @@ readme-options: $(ROWS)
 	/<!-- \/options -->/ { skip = 0 } !skip' README.md >$(O)/README.md && cp $(O)/README.md README.md
 
 # ---- style gates ---------------------------------------------------------------------------------
-LINTS := layers headers tidy opts kconfig fmt links
+LINTS := layers headers tidy opts kconfig journey fmt links
 lint_args_headers = $(AUTOCONF) $(CC)
 lint_args_opts    = $(ROWS)
 lint_args_kconfig = $(ROWS)

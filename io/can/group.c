@@ -209,7 +209,8 @@ const struct canp_busref *canp_group_bus(struct canp_group *g, const char *name,
 	b->number = number;
 	b->name_hash = hash;
 	b->ref.map = canp_plan_map(g->opts.plan, name, number);
-	b->ref.number = (uint8_t)number;
+	/* The column is a UINT8: higher channels share 255 rather than look like a low one. */
+	b->ref.number = (uint8_t)canp_min(number, 255u);
 	return &b->ref;
 }
 

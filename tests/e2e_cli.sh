@@ -360,6 +360,8 @@ check "-d INTERFACE=FILE" test -d f6/Oth000 -a ! -d f6/Msg000
 
 echo "-- sinks and raw frames"
 job 0 s1 --sink csv -d m.dbc in
+eq "csv: signal values and rows are counted as for parquet" "$(json out 'd["signals"], d["rows"], d["messages"]')" \
+	"$(json o1/_canp/run.json 'd["signals"], d["rows"], d["messages"]')"
 check "csv rows equal an independent decoder's" logs verify s1 <lines
 eq "csv: side tables are csv too" "$(find s1 -name '*.parquet' | wc -l)" 0
 check "csv: canp_files" test "$("$PY" -c 'import csv; print(len(list(csv.DictReader(open("s1/canp_files/part-00000.csv", newline="")))))')" = 4

@@ -78,6 +78,7 @@ static void part_start_writer(struct canp_part *p)
 			.sink = part_sink(p),
 			.device_name = part_device_name,
 			.arg = (void *)(uintptr_t)set->devices,
+			.values = &p->values,
 		};
 		p->csv.header_done = false;
 		p->csv.row = 0;
@@ -126,6 +127,7 @@ int canp_part_open(struct canp_part *p, struct canp_out *mem)
 		return part_fail(p, rc, "cannot create");
 	}
 	p->rows = 0;
+	p->values = 0;
 	p->aborting = false;
 	part_start_writer(p);
 	p->state = CANP_PART_OPEN;

@@ -209,6 +209,8 @@ static void row_column(struct row_buf *r, const struct canp_csv_opts *o, uint32_
 		raw = head_raw(c, head);
 	if (present && c->src != CANP_SRC_DATA)
 		row_value(r, c, raw);
+	if (present && c->src == CANP_SRC_SIGNAL && o->values)
+		(*o->values)++;
 	if (!has_label(o, c))
 		return;
 	row_char(r, ',');

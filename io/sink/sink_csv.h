@@ -31,6 +31,7 @@ struct canp_csv_opts {
 	/* Name of a device index; needed with device_column. */
 	const char *(*device_name)(void *arg, uint32_t device);
 	void *arg;
+	uint64_t *values; /* grows by the signal values written; may be NULL */
 };
 
 #ifdef CONFIG_CANP_SINK_CSV

@@ -57,6 +57,11 @@ int canp_gzip_page(struct canp_gzip *gz, const uint8_t *in, size_t len, uint8_t 
 	*out_len = 0;
 	if (len > CANP_GZIP_PAGE_MAX)
 		return -EINVAL;
+	/* ISA-L 2.30 does not reset all it looks at: with other contents in its memory before, 2 of
+	 * 2,732 real pages came out differently. Zeroing costs microseconds, a page milliseconds.
+	 */
+	memset(s, 0, sizeof(*s));
+	memset(gz->level_buf, 0, gz->level_buf_bytes);
 	isal_deflate_stateless_init(s);
 	s->level = gz->level;
 	s->level_buf = gz->level_buf_bytes ? gz->level_buf : NULL;

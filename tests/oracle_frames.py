@@ -194,7 +194,7 @@ def event_key(f):
 
 def bus_key(f):
     """The bus column has eight bits; files made of fill patterns have a channel 0x1111."""
-    return f._replace(bus=f.bus & 255)
+    return f._replace(bus=min(f.bus, 255))
 
 
 def merge(items, data, events):

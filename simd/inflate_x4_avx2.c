@@ -1,0 +1,151 @@
+/*
+ * inflate_x4_avx2.c - the interleaved loop: one step in each of four deflate streams per turn.
+ *
+ * A step is up to three literals and one match (inflate_lane.h shows the tables):
+ *
+ *   word = 57 bits of the stream
+ *   e1 = lit[word];             word >>= bits of e1
+ *   e2 = e1 stops ? 0 : lit[word]; word >>= bits of e2
+ *   e3 = e1 or e2 stops ? 0 : lit[word]; word >>= bits of e3
+ *   d  = none stops ? 0 : dist[word]
+ *   store the three literal bytes; out += literals; copy 32 bytes; out += length
+ *
+ * with conditional moves instead of branches: the chain from one step of a stream to its next is
+ * about 40 cycles long whatever the data, and a step is 47 instructions, so four streams keep a core
+ * busy. The three branches of a step are practically never taken: something no step can do; a match
+ * that overlaps itself; a match that begins before the output. The last one makes the loop safe for
+ * any input, at one instruction a step; memory behind the streams is the business of `steps`.
+ *
+ * It is one block of assembly because a compiler turns the conditional moves into branches and,
+ * with 14 registers for 8 positions, 2 constants and 4 temporaries, spills in the loop.
+ *
+ * `base` is the address of the tables plus 3: shrx and bzhi look at the low bits of a count only,
+ * and the tables are aligned, so it is the constant 3 as well.
+ */
+#ifdef CONFIG_CANP_SIMD_AVX2
+#include "simd/inflate_lane.h"
+
+/* Offsets from base, by number: an asm statement takes 30 operands at most. */
+#define LIT(k)	    "6144*" #k "-3(%[base],"
+#define DIST(k)	    "6144*" #k "+4096-3(%[base],"
+#define BIT(k)	    "24576+8*" #k "-3(%[base])"
+#define OUT(k)	    "24608+8*" #k "-3(%[base])"
+#define START(k)    "24640+8*" #k "-3(%[base])"
+#define STEPS	    "24672-3(%[base])"
+#define COUNT_MASK  "24676-3(%[base])"
+#define LENGTH_MASK "24680-3(%[base])"
+#define AT(member, at) CANP_STATIC_ASSERT(offsetof(struct canp_lanes, member) == (at), "offset")
+AT(tab[1].lit, 6144);
+AT(tab[0].dist, 4096);
+AT(bit, 24576);
+AT(out, 24608);
+AT(out_start, 24640);
+AT(steps, 24672);
+AT(count_mask, 24676);
+AT(length_mask, 24680);
+
+/* w = the stream from bit i, behind its first entry; s = that entry; its byte goes to u. */
+#define WORD(k)                                                                                    \
+	"	shrx	%[base], %[i], %[t]\n"                                                     \
+	"	bzhi	%[base], %[i], %[i]\n"                                                     \
+	"	shrx	%[i], (%[t]), %[w" #k "]\n"                                                \
+	"	bzhi	%[ten], %[w" #k "], %[i]\n"                                                \
+	"	movl	" LIT(k) "%[i],4), %k[t]\n"                                                \
+	"	shrx	%[t], %[w" #k "], %[w" #k "]\n"                                            \
+	"	movb	%h[t], (%[u])\n"                                                           \
+	"	movl	%k[t], %k[s" #k "]\n"
+
+/* The second or third literal: t = s stops ? 0 : next entry. */
+#define NEXT(k, at)                                                                                \
+	"	bzhi	%[ten], %[w" #k "], %[t]\n"                                                \
+	"	movl	" LIT(k) "%[t],4), %k[t]\n"                                                \
+	"	movq	" OUT(k) ", %[u]\n"                                                        \
+	"	testl	%k[s" #k "], %k[s" #k "]\n"                                                \
+	"	cmovsl	%k[zero], %k[t]\n"                                                         \
+	"	shrx	%[t], %[w" #k "], %[w" #k "]\n"                                            \
+	"	addl	%k[t], %k[s" #k "]\n"                                                      \
+	"	movb	%h[t], " #at "(%[u])\n"
+
+#define MATCH(k)                                                                                   \
+	/* t = distance entry, 0 when there is no match or a hard entry */                         \
+	"	movl	%k[w" #k "], %k[t]\n"                                                      \
+	"	andl	%[dist_mask], %k[t]\n"                                                     \
+	"	movl	" DIST(k) "%[t],4), %k[t]\n"                                               \
+	"	cmpl	%[hard], %k[s" #k "]\n"                                                    \
+	"	cmovgel	%k[zero], %k[t]\n"                                                         \
+	"	leal	(%[s" #k "],%[t]), %k[i]\n"                                                \
+	"	movzbl	%b[i], %k[i]\n"                                                            \
+	/* w = distance, t = length */                                                             \
+	"	bzhi	%[t], %[w" #k "], %[w" #k "]\n"                                            \
+	"	movzbl	%h[t], %k[u]\n"                                                            \
+	"	shrx	%[u], %[w" #k "], %[w" #k "]\n"                                            \
+	"	shrl	$16, %k[t]\n"                                                              \
+	"	addq	%[t], %[w" #k "]\n"                                                        \
+	"	pextl	" LENGTH_MASK ", %k[s" #k "], %k[t]\n"                                     \
+	"	cmpq	%[t], %[w" #k "]\n"                                                        \
+	"	jb	2" #k "f\n"                                                                \
+	/* u = where the match goes, w = where it is */                                            \
+	"	pextl	" COUNT_MASK ", %k[s" #k "], %k[u]\n"                                      \
+	"	addq	" OUT(k) ", %[u]\n"                                                        \
+	"	negq	%[w" #k "]\n"                                                              \
+	"	addq	%[u], %[w" #k "]\n"                                                        \
+	"	cmpq	" START(k) ", %[w" #k "]\n"                                                \
+	"	jb	2" #k "f\n"                                                                \
+	"	vmovdqu	(%[w" #k "]), %%ymm0\n"                                                    \
+	"	vmovdqu	%%ymm0, (%[u])\n"                                                          \
+	"	addq	%[t], %[u]\n"                                                              \
+	"	movq	%[u], " OUT(k) "\n"                                                        \
+	"	addq	" BIT(k) ", %[i]\n"                                                        \
+	"	movq	%[i], " BIT(k) "\n"                                                        \
+	WORD(k)
+
+#define FIRST(k)                                                                                   \
+	"	movq	" OUT(k) ", %[u]\n"                                                        \
+	"	movq	" BIT(k) ", %[i]\n"                                                        \
+	WORD(k)
+
+CANP_STATIC_ASSERT(LANE_COPY_BYTES == 32, "one vector");
+CANP_STATIC_ASSERT(LANE_LOOP_ALIGN == 256, "low byte of base");
+
+unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps)
+{
+	uint64_t i, t, u, w0, w1, w2, w3, s0, s1, s2, s3;
+
+	for (unsigned k = 0; k < LANE_NR; k++) {
+		l->bit[k] = l->lane[k].bit;
+		l->out[k] = l->lane[k].out;
+		l->out_start[k] = l->lane[k].out_start;
+	}
+	l->steps = steps;
+	__asm__ volatile(
+		FIRST(0) FIRST(1) FIRST(2) FIRST(3)
+		"	.p2align 6\n"
+		"1:\n"
+		NEXT(0, 1) NEXT(1, 1) NEXT(2, 1) NEXT(3, 1)
+		NEXT(0, 2) NEXT(1, 2) NEXT(2, 2) NEXT(3, 2)
+		MATCH(0) MATCH(1) MATCH(2) MATCH(3)
+		"	decl	" STEPS "\n"
+		"	jnz	1b\n"
+		"	movl	$4, %k[i]\n"
+		"	jmp	3f\n"
+		"20:	movl	$0, %k[i]\n"
+		"	jmp	3f\n"
+		"21:	movl	$1, %k[i]\n"
+		"	jmp	3f\n"
+		"22:	movl	$2, %k[i]\n"
+		"	jmp	3f\n"
+		"23:	movl	$3, %k[i]\n"
+		"3:	vzeroupper\n"
+		: [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3),
+		  [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3),
+		  [i] "=&r"(i), [t] "=&a"(t), [u] "=&S"(u)
+		: [base] "r"((uint8_t *)l + 3), [ten] "r"((uint64_t)LANE_LIT_BITS), [zero] "r"(0ull),
+		  [dist_mask] "i"((1 << LANE_DIST_BITS) - 1), [hard] "i"((int32_t)LANE_HARD_FLAG)
+		: "memory", "cc", "xmm0");
+	for (unsigned k = 0; k < LANE_NR; k++) {
+		l->lane[k].bit = l->bit[k];
+		l->lane[k].out = l->out[k];
+	}
+	return (unsigned)i;
+}
+#endif

@@ -1,6 +1,7 @@
 /*
- * dev_bench_inflate.c - the interleaved inflate against isal_inflate on the same members, alternated
- * round by round: GB/s of output (CPU time of the thread) and ratios, medians. Not built by default:
+ * dev_bench_inflate.c - the interleaved inflate against isal_inflate on the same members,
+ * alternated round by round: GB/s of output (CPU time of the thread) and ratios, medians. Not built
+ * by default:
  *
  *   make .../tests/dev_bench_inflate && dev_bench_inflate FILE MEMBER_BYTES LEVEL [ROUNDS]
  *
@@ -21,7 +22,7 @@
 #include "simd/inflate_x4.h"
 #include "simd/simd.h"
 
-#define RING	   16u
+#define RING       16u
 #define ROUNDS_MAX 201u
 #define CANP_HEAD  35u
 
@@ -216,7 +217,8 @@ int main(int argc, char **argv)
 		qsort(t[i], rounds, sizeof(double), by_value);
 	printf("%zu members, %zu -> %zu bytes\n", nr_jobs, packed_bytes, plain_bytes);
 	for (unsigned i = 0; i < 3; i++)
-		printf("%-12s median %.3f best %.3f GB/s  ratio to isal_inflate: median %.2f best %.2f\n",
+		printf("%-12s median %.3f best %.3f GB/s  ratio to isal_inflate: median %.2f best "
+		       "%.2f\n",
 		       (const char *[]){"isal_inflate", "interleaved", "scalar"}[i],
 		       1e-9 * (double)plain_bytes / t[i][rounds / 2],
 		       1e-9 * (double)plain_bytes / t[i][0], t[0][rounds / 2] / t[i][rounds / 2],

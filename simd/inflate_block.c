@@ -5,15 +5,20 @@
  */
 #include "simd/inflate_lane.h"
 
-#define PRE_NR     19u /* symbols of the code for code lengths */
+#define PRE_NR     19u /* symbols of the code for code lengths, padded to: */
+#define PRE_PADDED 20u
 #define PRE_BITS   7u
-#define LENS_MAX   (LANE_LIT_NR + LANE_DIST_NR)
-#define RUN_BYTES  16u /* written at once; zeros are there already, other runs are at most 10 */
+#define RUN_MAX    138u
+#define RUN_BYTES  16u /* written at once; longer runs are zeros, which are there already */
 #define LIT_NR_MAX 286u
+/* A last run may end behind the last length. */
+#define LENS_MAX (LANE_LIT_NR + LANE_DIST_NR + RUN_MAX + RUN_BYTES)
 
-/* The code for code lengths, looked up: | 15..8 value or 16..18 | 7..0 bits |, 0: no such code. */
+/* The code for code lengths, looked up. An entry is a run of equal lengths:
+ * | 31..28 length before, kept | 27..24 length | 23..16 smallest run | 15..8 bits of the code |
+ * 7..0 bits in all |. */
 struct pre_table {
-	uint16_t entry[1u << PRE_BITS];
+	uint32_t entry[1u << PRE_BITS];
 };
 
 static enum canp_lane_state block_stored(struct canp_lane *lane)
@@ -50,18 +55,32 @@ static bool block_fixed(struct canp_lane *lane)
 	       canp_lane_code_make(&lane->dist, lens + LANE_LIT_NR, LANE_DIST_NR, false);
 }
 
+static uint32_t pre_entry(unsigned symbol, unsigned bits)
+{
+	switch (symbol) {
+	case 16: /* the length before, 3..6 times */
+		return 15u << 28 | 3u << 16 | bits << 8 | (bits + 2);
+	case 17: /* 3..10 zeros */
+		return 3u << 16 | bits << 8 | (bits + 3);
+	case 18: /* 11..138 zeros */
+		return 11u << 16 | bits << 8 | (bits + 7);
+	default:
+		return symbol << 24 | 1u << 16 | bits << 8 | bits;
+	}
+}
+
 static bool pre_make(struct pre_table *pre, const uint8_t *lens)
 {
 	struct canp_lane_code code;
 	unsigned k = 0, value = 0;
 
 	/* The code for code lengths has to be complete. */
-	if (!canp_lane_code_make(&code, lens, PRE_NR, false) ||
+	if (!canp_lane_code_make(&code, lens, PRE_PADDED, false) ||
 	    code.limit[LANE_CODE_BITS] != 1u << LANE_CODE_BITS)
 		return false;
 	for (unsigned bits = 1; bits <= PRE_BITS; bits++)
 		for (unsigned i = code.count[bits]; i; i--, value += 1u << (PRE_BITS - bits)) {
-			uint16_t entry = (uint16_t)(code.symbol[k++] << 8 | bits);
+			uint32_t entry = pre_entry(code.symbol[k++], bits);
 
 			for (unsigned at = canp_lane_reverse16(value) >> (16 - PRE_BITS);
 			     at < 1u << PRE_BITS; at += 1u << bits)
@@ -70,47 +89,40 @@ static bool pre_make(struct pre_table *pre, const uint8_t *lens)
 	return true;
 }
 
-/* Reads n code lengths at lane->bit. lens: room for RUN_BYTES behind, zeros. */
+/* Reads n code lengths at lane->bit into LENS_MAX bytes of zeros. Lengths and runs come in no
+ * foreseeable order, so they are handled alike: RUN_BYTES are written, then the run is counted. */
 static bool lens_read(struct canp_lane *lane, const struct pre_table *pre, uint8_t *lens,
 		      unsigned n)
 {
-	static const uint8_t extra[3] = {2, 3, 7}, base[3] = {3, 3, 11};
+	uint64_t w = canp_lane_peek(lane), length = 0;
+	uint32_t e = pre->entry[w & ((1u << PRE_BITS) - 1)];
 	unsigned i = 0;
 
+	/* There is no length before the first. */
+	if (e >> 28)
+		return false;
 	while (i < n) {
-		uint64_t w = canp_lane_peek(lane);
-
+		w = canp_lane_peek(lane);
 		/* Four symbols of at most 14 bits. */
 		for (unsigned k = 0; k < 4 && i < n; k++) {
-			unsigned e = pre->entry[w & ((1u << PRE_BITS) - 1)], symbol = e >> 8, run;
-
+			e = pre->entry[w & ((1u << PRE_BITS) - 1)];
+			length = (e >> 24 & 15) | (length & e >> 28);
+			canp_put_le64(lens + i, length * 0x0101010101010101ull);
+			canp_put_le64(lens + i + 8, length * 0x0101010101010101ull);
+			i += (e >> 16 & 0xff) +
+			     (unsigned)((w & ((1u << (e & 0xff)) - 1)) >> (e >> 8 & 0xff));
 			w >>= e & 0xff;
 			lane->bit += e & 0xff;
-			if (symbol < 16) {
-				lens[i++] = (uint8_t)symbol;
-				continue;
-			}
-			symbol -= 16;
-			run = base[symbol] + (unsigned)(w & ((1u << extra[symbol]) - 1));
-			w >>= extra[symbol];
-			lane->bit += extra[symbol];
-			if (run > n - i || (symbol == 0 && i == 0))
-				return false;
-			if (symbol == 0)
-				memset(lens + i, lens[i - 1], RUN_BYTES);
-			else
-				memset(lens + i, 0, RUN_BYTES);
-			i += run;
 		}
 	}
-	return lane->bit <= lane->bit_end;
+	return i == n && lane->bit <= lane->bit_end;
 }
 
 static bool block_dynamic(struct canp_lane *lane)
 {
 	static const uint8_t order[PRE_NR] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
 					      11, 4,  12, 3, 13, 2, 14, 1, 15};
-	uint8_t pre_lens[PRE_NR] = {0}, lens[LENS_MAX + RUN_BYTES] = {0};
+	uint8_t pre_lens[PRE_PADDED] = {0}, lens[LENS_MAX] = {0}, dist_lens[LANE_DIST_NR];
 	uint64_t w = canp_lane_peek(lane) >> 3;
 	unsigned nr_lit = (w & 31) + 257, nr_dist = (w >> 5 & 31) + 1, nr_pre = (w >> 10 & 15) + 4;
 	struct pre_table pre;
@@ -124,9 +136,13 @@ static bool block_dynamic(struct canp_lane *lane)
 	lane->bit += 3 * nr_pre;
 	if (!pre_make(&pre, pre_lens) || !lens_read(lane, &pre, lens, nr_lit + nr_dist))
 		return false;
+	/* What was written behind the last length is none. */
+	memset(lens + nr_lit + nr_dist, 0, LANE_DIST_NR);
+	memcpy(dist_lens, lens + nr_lit, LANE_DIST_NR);
+	memset(lens + nr_lit, 0, LANE_LIT_NR - nr_lit);
 	/* A block without its end could only run into the end of the input. */
-	return lens[256] != 0 && canp_lane_code_make(&lane->lit, lens, nr_lit, false) &&
-	       canp_lane_code_make(&lane->dist, lens + nr_lit, nr_dist, true);
+	return lens[256] != 0 && canp_lane_code_make(&lane->lit, lens, LANE_LIT_NR, false) &&
+	       canp_lane_code_make(&lane->dist, dist_lens, LANE_DIST_NR, true);
 }
 
 enum canp_lane_state canp_lane_blocks(struct canp_lane *lane, struct canp_lane_tables *tab)

@@ -20,34 +20,68 @@ const uint8_t canp_lane_distance_extra[LANE_DISTANCE_NR] = {0, 0, 0,  0,  1,  1,
 							    4, 4, 5,  5,  6,  6,  7,  7,  8,  8,
 							    9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
 
+/* Codes of neighbours are often equally long, so that counting them one after the other is a chain
+ * of increments of the same memory, five cycles each. Four quarters counted side by side are four
+ * chains, and sorting in quarters keeps the order of the symbols. */
+#define QUARTERS 4u
+
+static void code_count(uint16_t hist[QUARTERS][LANE_CODE_BITS + 1], const uint8_t *lens,
+		       unsigned quarter)
+{
+	memset(hist, 0, QUARTERS * sizeof(hist[0]));
+	for (unsigned i = 0; i < quarter; i++) {
+		hist[0][lens[i]]++;
+		hist[1][lens[quarter + i]]++;
+		hist[2][lens[2 * quarter + i]]++;
+		hist[3][lens[3 * quarter + i]]++;
+	}
+}
+
+/* next: where the symbols of each quarter and length go. */
+static void code_sort(struct canp_lane_code *code, uint16_t next[QUARTERS][LANE_CODE_BITS + 1],
+		      const uint8_t *lens, unsigned quarter)
+{
+	for (unsigned i = 0; i < quarter; i++)
+		for (unsigned q = 0; q < QUARTERS; q++) {
+			unsigned symbol = q * quarter + i;
+
+			code->symbol[next[q][lens[symbol]]++] = (uint16_t)symbol;
+		}
+}
+
 bool canp_lane_code_make(struct canp_lane_code *code, const uint8_t *lens, unsigned n, bool none_ok)
 {
-	uint16_t next[LANE_CODE_BITS + 1];
+	uint16_t hist[QUARTERS][LANE_CODE_BITS + 1];
 	uint32_t left = 1u << LANE_CODE_BITS, value = 0, index = 0;
-	unsigned used;
 
-	memset(code->count, 0, sizeof(code->count));
-	for (unsigned i = 0; i < n; i++)
-		code->count[lens[i]]++;
-	used = n - code->count[0];
-	code->count[0] = 0;
+	code_count(hist, lens, n / QUARTERS);
 	for (unsigned len = 1; len <= LANE_CODE_BITS; len++) {
-		uint32_t count = code->count[len], share = 1u << (LANE_CODE_BITS - len);
+		uint32_t share = 1u << (LANE_CODE_BITS - len), first = index;
 
-		if (count * share > left)
+		for (unsigned q = 0; q < QUARTERS; q++) {
+			uint32_t count = hist[q][len];
+
+			hist[q][len] = (uint16_t)index;
+			index += count;
+		}
+		code->count[len] = (uint16_t)(index - first);
+		if ((index - first) * share > left)
 			return false;
-		left -= count * share;
-		next[len] = (uint16_t)index;
-		code->delta[len] = (int16_t)((int32_t)index - (int32_t)(value / share));
-		value += count * share;
-		index += count;
+		left -= (index - first) * share;
+		code->delta[len] = (int16_t)((int32_t)first - (int32_t)(value / share));
+		value += (index - first) * share;
 		code->limit[len] = (uint16_t)value;
 	}
-	if (left && !(used == 1 && code->count[1] == 1) && !(used == 0 && none_ok))
+	if (left && !(index == 1 && code->count[1] == 1) && !(index == 0 && none_ok))
 		return false;
-	for (unsigned i = 0; i < n; i++)
-		if (lens[i])
-			code->symbol[next[lens[i]]++] = (uint16_t)i;
+	/* Symbols without a code are sorted behind the others. */
+	for (unsigned q = 0; q < QUARTERS; q++) {
+		uint32_t count = hist[q][0];
+
+		hist[q][0] = (uint16_t)index;
+		index += count;
+	}
+	code_sort(code, hist, lens, n / QUARTERS);
 	return true;
 }
 
@@ -60,30 +94,38 @@ static const uint16_t code_reverse[1u << LANE_LIT_BITS] = {R8(0), R8(2), R8(1), 
 
 CANP_STATIC_ASSERT(LANE_LIT_BITS == 10 && LANE_DIST_BITS <= 10, "code_reverse has ten bits");
 
-/* The entry of a symbol without its bits; expanded lengths begin as hard ones. */
-static uint32_t lit_entry(unsigned symbol, unsigned bits)
-{
-	unsigned k = symbol - 257;
+/* Entries of literal/length symbols without the bits of their codes. */
+#define E_LIT(n)   LANE_ONE | (n) << 8
+#define E_LIT4(n)  E_LIT(n), E_LIT((n) + 1), E_LIT((n) + 2), E_LIT((n) + 3)
+#define E_LIT16(n) E_LIT4(n), E_LIT4((n) + 4), E_LIT4((n) + 8), E_LIT4((n) + 12)
+#define E_LIT64(n) E_LIT16(n), E_LIT16((n) + 16), E_LIT16((n) + 32), E_LIT16((n) + 48)
+#define E_LEN(n)   LANE_STOP | (n) << 20
+#define E_HARD(n)  LANE_HARD | (n) << 8
+#define E_HARD4(n) E_HARD(n), E_HARD((n) + 1), E_HARD((n) + 2), E_HARD((n) + 3)
+#define E_HARD8(n) E_HARD4(n), E_HARD4((n) + 4)
+static const uint32_t lit_entry[LANE_LIT_NR] = {
+	E_LIT64(0u),   E_LIT64(64u), E_LIT64(128u), E_LIT64(192u), /* literals */
+	E_HARD(256u),                                              /* end of the block */
+	E_LEN(3u),     E_LEN(4u),    E_LEN(5u),     E_LEN(6u),     E_LEN(7u),
+	E_LEN(8u),     E_LEN(9u),    E_LEN(10u),    E_HARD8(265u), E_HARD8(273u),
+	E_HARD4(281u), E_HARD(285u), E_HARD(286u),  E_HARD(287u),
+};
 
-	if (symbol < 256)
-		return LANE_ONE | symbol << 8 | bits;
-	if (symbol > 256 && k < LANE_LENGTH_NR && !canp_lane_length_extra[k] &&
-	    canp_lane_length_base[k] <= LANE_COPY_BYTES)
-		return LANE_STOP | (uint32_t)canp_lane_length_base[k] << 20 | bits;
-	return LANE_HARD | symbol << 8 | bits;
-}
+/* Symbols whose lengths all fit a step, to be expanded. */
+#define EXPAND_FIRST 265u
+#define EXPAND_NR    7u
+CANP_STATIC_ASSERT(LANE_COPY_BYTES >= 30 && LANE_COPY_BYTES < 34, "symbols 265 to 271");
 
-/* One entry per value of the extra bits, where they fit the index and the lengths fit a step. */
+/* One entry per value of the extra bits, where they fit the index. */
 static void lit_expand(uint32_t *tab, unsigned symbol, unsigned at, unsigned bits)
 {
 	unsigned k = symbol - 257, extra = canp_lane_length_extra[k], all = bits + extra;
-	unsigned base = canp_lane_length_base[k];
 
-	if (all > LANE_LIT_BITS || base + (1u << extra) - 1 > LANE_COPY_BYTES)
+	if (all > LANE_LIT_BITS)
 		return;
 	for (unsigned v = 0; v < 1u << extra; v++)
 		for (unsigned i = at | v << bits; i < 1u << LANE_LIT_BITS; i += 1u << all)
-			tab[i] = LANE_STOP | (base + v) << 20 | all;
+			tab[i] = LANE_STOP | (uint32_t)(canp_lane_length_base[k] + v) << 20 | all;
 }
 
 void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code)
@@ -91,7 +133,7 @@ void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code)
 	const uint16_t *symbol = code->symbol;
 	struct {
 		uint16_t symbol, at, bits;
-	} late[LANE_LENGTH_NR];
+	} late[EXPAND_NR + 1];
 	unsigned nr_late = 0, value = 0;
 
 	tab[0] = LANE_HARD;
@@ -102,12 +144,11 @@ void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code)
 		for (unsigned i = code->count[bits]; i; i--, value += step) {
 			unsigned s = *symbol++, at = code_reverse[value];
 
-			tab[at] = lit_entry(s, bits);
-			if (s > 264 && s < 257 + LANE_LENGTH_NR - 1) {
-				late[nr_late].symbol = (uint16_t)s;
-				late[nr_late].at = (uint16_t)at;
-				late[nr_late++].bits = (uint16_t)bits;
-			}
+			tab[at] = lit_entry[s] | bits;
+			late[nr_late].symbol = (uint16_t)s;
+			late[nr_late].at = (uint16_t)at;
+			late[nr_late].bits = (uint16_t)bits;
+			nr_late += s - EXPAND_FIRST < EXPAND_NR;
 		}
 	}
 	/* Where longer codes begin, and where an incomplete code ends, nothing may be left over. */

@@ -105,8 +105,9 @@ enum canp_lane_state canp_lane_finish(struct canp_lane *lane, struct canp_lane_t
  * every lane. l is aligned to LANE_LOOP_ALIGN. */
 unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps);
 
-/* Makes the code of n symbols from their lengths. Complete codes, the single code of one bit and,
- * with none_ok, no code at all are accepted: what RFC 1951 allows. */
+/* Makes a code from the lengths of n symbols; n is a multiple of 4, symbols without a code have
+ * length 0. Complete codes, the single code of one bit and, with none_ok, no code at all are
+ * accepted: what RFC 1951 allows. */
 bool canp_lane_code_make(struct canp_lane_code *code, const uint8_t *lens, unsigned n,
 			 bool none_ok);
 /* Fills lookup tables from a code. */

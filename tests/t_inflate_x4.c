@@ -28,6 +28,7 @@
 static uint64_t seed = 1;
 static struct guard gin[JOBS_MAX], gout[JOBS_MAX], gref;
 static struct canp_inflate_x4 *engines[2]; /* interleaved, scalar */
+static void *engines_mem[2];
 static struct canp_inflate *reference;
 static uint8_t *plain, *scratch;
 static z_stream zs[3];
@@ -53,10 +54,11 @@ static int setup(void **state)
 	plain = malloc(PLAIN_MAX);
 	scratch = malloc(PACKED_MAX);
 	canp_simd_init(CANP_ISA_AUTO, NULL);
-	for (unsigned e = 0; e < 2; e++)
-		engines[e] =
-			canp_inflate_x4_init(aligned_alloc(64, canp_inflate_x4_bytes()),
-					     e ? CANP_INFLATE_SCALAR : CANP_INFLATE_INTERLEAVED);
+	for (unsigned e = 0; e < 2; e++) {
+		engines_mem[e] = aligned_alloc(64, canp_inflate_x4_bytes());
+		engines[e] = canp_inflate_x4_init(engines_mem[e], e ? CANP_INFLATE_SCALAR
+								    : CANP_INFLATE_INTERLEAVED);
+	}
 	reference = canp_inflate_init(aligned_alloc(64, canp_inflate_bytes()));
 	for (unsigned k = 0; k < 3; k++)
 		assert_int_equal(inflateInit2(&zs[k], zlib_wbits[k]), Z_OK);
@@ -76,6 +78,8 @@ static int teardown(void **state)
 	free(plain);
 	free(scratch);
 	free(reference);
+	free(engines_mem[0]);
+	free(engines_mem[1]);
 	return 0;
 }
 
@@ -229,7 +233,7 @@ static void every_level_strategy_and_size_is_decoded_by_the_loops(void **state)
 	unsigned nr = 0, want = 1;
 
 	(void)state;
-	for (unsigned t = 0; t < 16 * 6 * CANP_ARRAY_SIZE(sizes); t++) {
+	for (unsigned t = 0, all = 16 * 6 * CANP_ARRAY_SIZE(sizes); t < all; t++) {
 		/* Neighbours in a batch differ in everything. */
 		size_t n = sizes[t % CANP_ARRAY_SIZE(sizes)];
 		unsigned rest = t / CANP_ARRAY_SIZE(sizes);
@@ -237,7 +241,7 @@ static void every_level_strategy_and_size_is_decoded_by_the_loops(void **state)
 		make_plain(rest % 6, n);
 		batch[nr++] = pack((enum canp_inflate_kind)(t % 3), levels[rest / 6 % 4],
 				   strategies[rest / 24 % 4], rest % 5 ? 8 : 1, n);
-		if (nr < want)
+		if (nr < want && t + 1 < all)
 			continue;
 		check_members(batch, nr);
 		while (nr)
@@ -306,8 +310,8 @@ static void jobs_come_back_once_each_whatever_their_sizes(void **state)
 
 static void the_isal_engine_gives_the_reference_result_itself(void **state)
 {
-	struct canp_inflate_x4 *isal =
-		canp_inflate_x4_init(aligned_alloc(64, canp_inflate_x4_bytes()), CANP_INFLATE_ISAL);
+	void *mem = aligned_alloc(64, canp_inflate_x4_bytes());
+	struct canp_inflate_x4 *isal = canp_inflate_x4_init(mem, CANP_INFLATE_ISAL);
 	struct canp_inflate_job job = {.out = gout[0].mem};
 	struct member m;
 
@@ -322,7 +326,7 @@ static void the_isal_engine_gives_the_reference_result_itself(void **state)
 	check_job(&job, &m);
 	assert_false(job.redone);
 	free(m.bytes);
-	free(isal);
+	free(mem);
 }
 
 /* ---- damage -----------------------------------------------------------------------------------*/

@@ -72,7 +72,7 @@ struct canp_lane {
 
 /* What the interleaved loop works on. The assembly knows the offsets of what comes before `lane`.
  */
-#define LANE_NR         4u
+#define LANE_NR         5u
 #define LANE_LOOP_ALIGN 256u
 struct canp_lanes {
 	struct canp_lane_tables tab[LANE_NR];

@@ -11,12 +11,13 @@
 #define DIST_MASK ((1u << LANE_DIST_BITS) - 1)
 #define STOP_NONE 0xffffu /* no code of up to 15 bits */
 
-/* The symbol that w starts with and the bits of its code. */
-static unsigned code_symbol(const struct canp_lane_code *code, uint64_t w, unsigned *bits)
+/* The symbol that w starts with and the bits of its code, which are not less than `from`. */
+static unsigned code_symbol(const struct canp_lane_code *code, uint64_t w, unsigned from,
+			    unsigned *bits)
 {
 	unsigned value = canp_lane_reverse16((uint32_t)w) >> 1;
 
-	for (unsigned n = 1; n <= LANE_CODE_BITS; n++)
+	for (unsigned n = from; n <= LANE_CODE_BITS; n++)
 		if (value < code->limit[n]) {
 			*bits = n;
 			return code->symbol[(int)(value >> (LANE_CODE_BITS - n)) + code->delta[n]];
@@ -48,7 +49,7 @@ static enum canp_lane_state symbol_match(struct canp_lane *lane, const struct ca
 	size_t distance = d >> 16;
 
 	if (d == LANE_HARD_DIST) {
-		unsigned symbol = code_symbol(&lane->dist, w, &bits);
+		unsigned symbol = code_symbol(&lane->dist, w, 1, &bits);
 
 		if (symbol >= LANE_DISTANCE_NR)
 			return LANE_FAULT;
@@ -75,7 +76,7 @@ static enum canp_lane_state symbol_other(struct canp_lane *lane, const struct ca
 		return symbol_match(lane, tab, w >> bits, e >> 20 & 0x3f);
 	}
 	if (bits == 0)
-		symbol = code_symbol(&lane->lit, w, &bits);
+		symbol = code_symbol(&lane->lit, w, LANE_LIT_BITS + 1, &bits);
 	if (symbol >= 257 + LANE_LENGTH_NR)
 		return LANE_FAULT;
 	lane->bit += bits;
@@ -114,6 +115,17 @@ enum canp_lane_state canp_lane_symbols(struct canp_lane *lane, const struct canp
 	}
 }
 
+/* LANE_COPY_BYTES, of which those within the distance are right. */
+static inline void step_copy(uint8_t *to, size_t distance)
+{
+	for (unsigned i = 0; i < LANE_COPY_BYTES; i += 16) {
+		uint64_t a = canp_le64(to - distance + i), b = canp_le64(to - distance + i + 8);
+
+		canp_put_le64(to + i, a);
+		canp_put_le64(to + i + 8, b);
+	}
+}
+
 /* Up to n steps without a check; ends early in front of a hard symbol. */
 static void finish_steps(struct canp_lane *lane, const struct canp_lane_tables *tab, int64_t n)
 {
@@ -125,14 +137,16 @@ static void finish_steps(struct canp_lane *lane, const struct canp_lane_tables *
 		uint32_t e = tab->lit[w & LIT_MASK], d;
 		uint8_t *to = out;
 		size_t length, distance;
+		unsigned i = 0;
 
-		for (unsigned i = 0; i < 3 && !(e & LANE_STOP); i++) {
+		for (; i < 3 && !(e & LANE_STOP); i++) {
 			*to++ = (uint8_t)(e >> 8);
 			w >>= e & 0x3f;
 			at += e & 0x3f;
 			e = tab->lit[w & LIT_MASK];
 		}
-		if (e & LANE_STOP) {
+		/* Behind three literals w may not have a whole match any more. */
+		if (i < 3) {
 			d = tab->dist[(w >> (e & 0x3f)) & DIST_MASK];
 			if ((e & LANE_HARD_FLAG) == LANE_HARD_FLAG || d == LANE_HARD_DIST)
 				break;
@@ -141,13 +155,7 @@ static void finish_steps(struct canp_lane *lane, const struct canp_lane_tables *
 			distance = (d >> 16) + ((w & ((1u << (d & 0x3f)) - 1)) >> (d >> 8 & 0xff));
 			if (distance < length || distance > (size_t)(to - lane->out_start))
 				break;
-			for (unsigned i = 0; i < LANE_COPY_BYTES; i += 16) {
-				uint64_t a = canp_le64(to - distance + i),
-					 b = canp_le64(to - distance + i + 8);
-
-				canp_put_le64(to + i, a);
-				canp_put_le64(to + i + 8, b);
-			}
+			step_copy(to, distance);
 			at += (e & 0x3f) + (d & 0x3f);
 			to += length;
 		}

@@ -22,7 +22,7 @@
 
 #include "simd/inflate_isal.h"
 
-#define CANP_INFLATE_LANES 4u
+#define CANP_INFLATE_LANES 5u
 
 enum canp_inflate_engine {
 	CANP_INFLATE_AUTO,        /* interleaved where canp_simd may use AVX2, else scalar */

@@ -26,30 +26,31 @@
 #include "simd/inflate_lane.h"
 
 /* Offsets from base, by number: an asm statement takes 30 operands at most. */
-#define LIT(k)	    "6144*" #k "-3(%[base],"
-#define DIST(k)	    "6144*" #k "+4096-3(%[base],"
-#define BIT(k)	    "24576+8*" #k "-3(%[base])"
-#define OUT(k)	    "24608+8*" #k "-3(%[base])"
-#define START(k)    "24640+8*" #k "-3(%[base])"
-#define STEPS	    "24672-3(%[base])"
-#define COUNT_MASK  "24676-3(%[base])"
-#define LENGTH_MASK "24680-3(%[base])"
+#define LIT(k)	    "6144*" #k "-10(%[base],"
+#define DIST(k)	    "6144*" #k "+4096-10(%[base],"
+#define BIT(k)	    "30720+8*" #k "-10(%[base])"
+#define OUT(k)	    "30760+8*" #k "-10(%[base])"
+#define START(k)    "30800+8*" #k "-10(%[base])"
+#define STEPS	    "30840-10(%[base])"
+#define COUNT_MASK  "30844-10(%[base])"
+#define LENGTH_MASK "30848-10(%[base])"
 #define AT(member, at) CANP_STATIC_ASSERT(offsetof(struct canp_lanes, member) == (at), "offset")
 AT(tab[1].lit, 6144);
 AT(tab[0].dist, 4096);
-AT(bit, 24576);
-AT(out, 24608);
-AT(out_start, 24640);
-AT(steps, 24672);
-AT(count_mask, 24676);
-AT(length_mask, 24680);
+AT(bit, 30720);
+AT(out, 30760);
+AT(out_start, 30800);
+AT(steps, 30840);
+AT(count_mask, 30844);
+AT(length_mask, 30848);
 
 /* w = the stream from bit i, behind its first entry; s = that entry; its byte goes to u. */
 #define WORD(k)                                                                                    \
-	"	shrx	%[base], %[i], %[t]\n"                                                     \
-	"	bzhi	%[base], %[i], %[i]\n"                                                     \
+	"	movq	%[i], %[t]\n"                                                              \
+	"	shrq	$3, %[t]\n"                                                                \
+	"	andl	$7, %k[i]\n"                                                               \
 	"	shrx	%[i], (%[t]), %[w" #k "]\n"                                                \
-	"	bzhi	%[ten], %[w" #k "], %[i]\n"                                                \
+	"	bzhi	%[base], %[w" #k "], %[i]\n"                                               \
 	"	movl	" LIT(k) "%[i],4), %k[t]\n"                                                \
 	"	shrx	%[t], %[w" #k "], %[w" #k "]\n"                                            \
 	"	movb	%h[t], (%[u])\n"                                                           \
@@ -57,24 +58,29 @@ AT(length_mask, 24680);
 
 /* The second or third literal: t = s stops ? 0 : next entry. */
 #define NEXT(k, at)                                                                                \
-	"	bzhi	%[ten], %[w" #k "], %[t]\n"                                                \
+	"	bzhi	%[base], %[w" #k "], %[t]\n"                                               \
 	"	movl	" LIT(k) "%[t],4), %k[t]\n"                                                \
-	"	movq	" OUT(k) ", %[u]\n"                                                        \
-	"	testl	%k[s" #k "], %k[s" #k "]\n"                                                \
-	"	cmovsl	%k[zero], %k[t]\n"                                                         \
+	"	movl	%k[s" #k "], %k[u]\n"                                                      \
+	"	sarl	$31, %k[u]\n"                                                              \
+	"	andn	%k[t], %k[u], %k[t]\n"                                                     \
 	"	shrx	%[t], %[w" #k "], %[w" #k "]\n"                                            \
+	"	movq	" OUT(k) ", %[u]\n"                                                        \
 	"	addl	%k[t], %k[s" #k "]\n"                                                      \
 	"	movb	%h[t], " #at "(%[u])\n"
 
 #define MATCH(k)                                                                                   \
-	/* t = distance entry, 0 when there is no match or a hard entry */                         \
+	/* t = distance entry, 0 when there is no match or a hard entry; i = next bit */           \
 	"	movl	%k[w" #k "], %k[t]\n"                                                      \
 	"	andl	%[dist_mask], %k[t]\n"                                                     \
 	"	movl	" DIST(k) "%[t],4), %k[t]\n"                                               \
-	"	cmpl	%[hard], %k[s" #k "]\n"                                                    \
-	"	cmovgel	%k[zero], %k[t]\n"                                                         \
-	"	leal	(%[s" #k "],%[t]), %k[i]\n"                                                \
-	"	movzbl	%b[i], %k[i]\n"                                                            \
+	"	leal	%c[stop](%[s" #k "]), %k[u]\n"                                             \
+	"	movzbl	%b[s" #k "], %k[i]\n"                                                      \
+	"	addq	" BIT(k) ", %[i]\n"                                                        \
+	"	cmpl	%[hard], %k[u]\n"                                                          \
+	"	sbbl	%k[u], %k[u]\n"                                                            \
+	"	andl	%k[u], %k[t]\n"                                                            \
+	"	movzbl	%b[t], %k[u]\n"                                                            \
+	"	addq	%[u], %[i]\n"                                                              \
 	/* w = distance, t = length */                                                             \
 	"	bzhi	%[t], %[w" #k "], %[w" #k "]\n"                                            \
 	"	movzbl	%h[t], %k[u]\n"                                                            \
@@ -95,7 +101,6 @@ AT(length_mask, 24680);
 	"	vmovdqu	%%ymm0, (%[u])\n"                                                          \
 	"	addq	%[t], %[u]\n"                                                              \
 	"	movq	%[u], " OUT(k) "\n"                                                        \
-	"	addq	" BIT(k) ", %[i]\n"                                                        \
 	"	movq	%[i], " BIT(k) "\n"                                                        \
 	WORD(k)
 
@@ -104,12 +109,19 @@ AT(length_mask, 24680);
 	"	movq	" BIT(k) ", %[i]\n"                                                        \
 	WORD(k)
 
+#define EACH(M)	    M(0) M(1) M(2) M(3) M(4)
+#define EACH2(M, a) M(0, a) M(1, a) M(2, a) M(3, a) M(4, a)
+#define LEAVE(k)                                                                                   \
+	"2" #k ":	movl	$" #k ", %k[i]\n"                                                  \
+	"	jmp	3f\n"
+CANP_STATIC_ASSERT(LANE_NR == 5, "EACH");
+
 CANP_STATIC_ASSERT(LANE_COPY_BYTES == 32, "one vector");
 CANP_STATIC_ASSERT(LANE_LOOP_ALIGN == 256, "low byte of base");
 
 unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps)
 {
-	uint64_t i, t, u, w0, w1, w2, w3, s0, s1, s2, s3;
+	uint64_t i, t, u, w0, w1, w2, w3, w4, s0, s1, s2, s3, s4;
 
 	for (unsigned k = 0; k < LANE_NR; k++) {
 		l->bit[k] = l->lane[k].bit;
@@ -118,29 +130,24 @@ unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps)
 	}
 	l->steps = steps;
 	__asm__ volatile(
-		FIRST(0) FIRST(1) FIRST(2) FIRST(3)
+		EACH(FIRST)
 		"	.p2align 6\n"
 		"1:\n"
-		NEXT(0, 1) NEXT(1, 1) NEXT(2, 1) NEXT(3, 1)
-		NEXT(0, 2) NEXT(1, 2) NEXT(2, 2) NEXT(3, 2)
-		MATCH(0) MATCH(1) MATCH(2) MATCH(3)
+		EACH2(NEXT, 1)
+		EACH2(NEXT, 2)
+		EACH(MATCH)
 		"	decl	" STEPS "\n"
 		"	jnz	1b\n"
-		"	movl	$4, %k[i]\n"
+		"	movl	%[none], %k[i]\n"
 		"	jmp	3f\n"
-		"20:	movl	$0, %k[i]\n"
-		"	jmp	3f\n"
-		"21:	movl	$1, %k[i]\n"
-		"	jmp	3f\n"
-		"22:	movl	$2, %k[i]\n"
-		"	jmp	3f\n"
-		"23:	movl	$3, %k[i]\n"
+		EACH(LEAVE)
 		"3:	vzeroupper\n"
-		: [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3),
-		  [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3),
+		: [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3), [w4] "=&r"(w4),
+		  [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4),
 		  [i] "=&r"(i), [t] "=&a"(t), [u] "=&S"(u)
-		: [base] "r"((uint8_t *)l + 3), [ten] "r"((uint64_t)LANE_LIT_BITS), [zero] "r"(0ull),
-		  [dist_mask] "i"((1 << LANE_DIST_BITS) - 1), [hard] "i"((int32_t)LANE_HARD_FLAG)
+		: [base] "r"((uint8_t *)l + LANE_LIT_BITS), [none] "i"(LANE_NR),
+		  [dist_mask] "i"((1 << LANE_DIST_BITS) - 1), [stop] "i"((int32_t)LANE_STOP),
+		  [hard] "i"(LANE_HARD_FLAG - LANE_STOP)
 		: "memory", "cc", "xmm0");
 	for (unsigned k = 0; k < LANE_NR; k++) {
 		l->lane[k].bit = l->bit[k];

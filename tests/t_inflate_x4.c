@@ -652,6 +652,29 @@ static void far_and_long_matches_are_exact(void **state)
 	hand_check(330000, true);
 }
 
+static void steps_of_the_most_bits_stay_within_a_word(void **state)
+{
+	(void)state;
+	/* Literals and lengths of ten bits, distances of nine and 13 more. */
+	codes_clear(258, 30);
+	memset(lit.lens + 2, 10, 256);
+	lit.lens[0] = 1;
+	lit.lens[1] = 2;
+	for (unsigned i = 0; i < 8; i++)
+		dist.lens[i] = (uint8_t)(i + 1);
+	dist.lens[28] = dist.lens[29] = 9;
+	put_dynamic(true);
+	for (unsigned i = 0; i < 32768; i++)
+		put_symbol(&lit, 2 + (unsigned)rnd(254));
+	for (unsigned i = 0; i < 12000; i++) {
+		for (uint64_t n = rnd(6); n; n--)
+			put_symbol(&lit, 2 + (unsigned)rnd(254));
+		put_match(&lit, &dist, 257, 0, 0, 28 + (unsigned)rnd(2), (unsigned)rnd(8192), 13);
+	}
+	put_symbol(&lit, 256);
+	hand_check(32768 + 12000 * 8, true);
+}
+
 /* Literals, then a match that begins `over` bytes before the output, in every place of a step. */
 static void too_far(size_t before, unsigned over, unsigned place)
 {
@@ -881,6 +904,7 @@ int main(void)
 		cmocka_unit_test(too_small_outputs_end_as_the_reference_ends_them),
 		cmocka_unit_test(codes_of_fifteen_bits_are_found),
 		cmocka_unit_test(far_and_long_matches_are_exact),
+		cmocka_unit_test(steps_of_the_most_bits_stay_within_a_word),
 		cmocka_unit_test(distances_before_the_member_are_faults_wherever_they_are),
 		cmocka_unit_test(small_code_sets_are_taken_as_the_rfc_says),
 		cmocka_unit_test(the_unused_bit_of_a_single_code_is_a_fault),

@@ -128,16 +128,27 @@ static void lit_expand(uint32_t *tab, unsigned symbol, unsigned at, unsigned bit
 			tab[i] = LANE_STOP | (uint32_t)(canp_lane_length_base[k] + v) << 20 | all;
 }
 
+/* Entries for the places of the shortest codes, to be doubled from there; returns their bits less
+ * one. Doubling from one entry would be mostly calls. */
+static unsigned fill_start(uint32_t *tab, const struct canp_lane_code *code, unsigned bits_max,
+			   uint32_t entry)
+{
+	unsigned bits = 0;
+
+	while (bits + 1 < bits_max && code->count[bits + 1] == 0)
+		bits++;
+	for (unsigned i = 0; i < 1u << bits; i++)
+		tab[i] = entry;
+	return bits;
+}
+
 void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code)
 {
 	const uint16_t *symbol = code->symbol;
-	struct {
-		uint16_t symbol, at, bits;
-	} late[EXPAND_NR + 1];
-	unsigned nr_late = 0, value = 0;
+	uint32_t late[EXPAND_NR + 1]; /* | 31..24 bits | 23..12 symbol | 11..0 place | */
+	unsigned nr_late = 0, value = 0, bits = fill_start(tab, code, LANE_LIT_BITS, LANE_HARD);
 
-	tab[0] = LANE_HARD;
-	for (unsigned bits = 1; bits <= LANE_LIT_BITS; bits++) {
+	while (++bits <= LANE_LIT_BITS) {
 		unsigned half = 1u << (bits - 1), step = 1u << (LANE_LIT_BITS - bits);
 
 		memcpy(tab + half, tab, half * sizeof(*tab));
@@ -145,9 +156,9 @@ void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code)
 			unsigned s = *symbol++, at = code_reverse[value];
 
 			tab[at] = lit_entry[s] | bits;
-			late[nr_late].symbol = (uint16_t)s;
-			late[nr_late].at = (uint16_t)at;
-			late[nr_late].bits = (uint16_t)bits;
+			/* Always written, rarely counted: which symbols follow is not foreseeable.
+			 */
+			late[nr_late] = bits << 24 | s << 12 | at;
 			nr_late += s - EXPAND_FIRST < EXPAND_NR;
 		}
 	}
@@ -155,16 +166,15 @@ void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code)
 	for (; value < 1u << LANE_LIT_BITS; value++)
 		tab[code_reverse[value]] = LANE_HARD;
 	for (unsigned i = 0; i < nr_late; i++)
-		lit_expand(tab, late[i].symbol, late[i].at, late[i].bits);
+		lit_expand(tab, late[i] >> 12 & 0xfff, late[i] & 0xfff, late[i] >> 24);
 }
 
 void canp_lane_fill_dist(uint32_t *tab, const struct canp_lane_code *code)
 {
 	const uint16_t *symbol = code->symbol;
-	unsigned value = 0;
+	unsigned value = 0, bits = fill_start(tab, code, LANE_DIST_BITS, LANE_HARD_DIST);
 
-	tab[0] = LANE_HARD_DIST;
-	for (unsigned bits = 1; bits <= LANE_DIST_BITS; bits++) {
+	while (++bits <= LANE_DIST_BITS) {
 		unsigned half = 1u << (bits - 1), step = 1u << (LANE_LIT_BITS - bits);
 
 		memcpy(tab + half, tab, half * sizeof(*tab));

@@ -12,9 +12,9 @@
  * `stop` marks everything that is not a literal: added up it is the sign of the sum, which says
  * whether the next lookup counts. Three literal bytes may carry into bits 16 and 17, not further.
  * Length codes whose extra bits fit the index are expanded, one entry per length. What a step
- * cannot do is a hard entry: its bits make any sum exceed LANE_STEP_BITS. For the one-by-one
- * decoder a hard literal/length entry names its symbol in bits 16..8 and the bits of its code in
- * bits 3..0, 0 when the code is longer than the index.
+ * cannot do is a hard entry: bits 31 and 30, and a length that is not 0, which no distance follows.
+ * For the one-by-one decoder a hard literal/length entry names its symbol in bits 16..8 and the
+ * bits of its code in 7..0, 0 when the code is longer than the index.
  */
 #ifndef CANP_SIMD_INFLATE_LANE_H
 #define CANP_SIMD_INFLATE_LANE_H
@@ -26,8 +26,8 @@
 #include "core/base/bytes.h"
 #include "core/base/compiler.h"
 
-/* Four lanes of tables take 24 KiB: half of a 48 KiB L1. One bit more costs more in misses than it
- * saves in hard entries, one bit less is hard far too often. */
+/* Five lanes of tables take 30 KiB of a 48 KiB L1. One bit more costs more in misses than it saves
+ * in hard entries, one bit less is hard far too often. */
 #define LANE_LIT_BITS   10u
 #define LANE_DIST_BITS  9u
 #define LANE_CODE_BITS  15u /* longest code of deflate */

@@ -198,7 +198,8 @@ static void x4_round(struct canp_inflate_x4 *ctx)
 
 static void x4_advance(struct canp_inflate_x4 *ctx)
 {
-	if (ctx->engine == CANP_INFLATE_INTERLEAVED) {
+	/* Where it is not built the call has to vanish as well. */
+	if (CANP_ENABLED(CONFIG_CANP_SIMD_AVX2) && ctx->engine == CANP_INFLATE_INTERLEAVED) {
 		x4_round(ctx);
 		return;
 	}
@@ -211,7 +212,7 @@ static void x4_advance(struct canp_inflate_x4 *ctx)
 
 /* ---- the interface ----------------------------------------------------------------------------*/
 
-unsigned canp_inflate_x4_free(const struct canp_inflate_x4 *ctx)
+unsigned canp_inflate_x4_nr_free(const struct canp_inflate_x4 *ctx)
 {
 	unsigned nr = 0;
 
@@ -267,7 +268,7 @@ void canp_inflate_x4_run(struct canp_inflate_x4 *ctx, struct canp_inflate_job *j
 {
 	size_t started = 0;
 
-	CANP_ASSERT(canp_inflate_x4_free(ctx) == LANE_NR);
+	CANP_ASSERT(canp_inflate_x4_nr_free(ctx) == LANE_NR);
 	for (unsigned k = 0; k < LANE_NR && started < nr; k++)
 		canp_inflate_x4_submit(ctx, &jobs[started++]);
 	while (canp_inflate_x4_next(ctx))

@@ -162,7 +162,7 @@ static double run_x4(struct canp_inflate_x4 *ctx)
 	for (;;) {
 		struct canp_inflate_job *job;
 
-		while (started < nr_jobs && canp_inflate_x4_free(ctx)) {
+		while (started < nr_jobs && canp_inflate_x4_nr_free(ctx)) {
 			unsigned slot = (unsigned)__builtin_ctz(free_ring);
 
 			free_ring &= free_ring - 1;

@@ -292,9 +292,9 @@ static void jobs_come_back_once_each_whatever_their_sizes(void **state)
 			}
 			/* Lanes are filled one at a time, so that they run beside free ones too. */
 			do {
-				if (started < nr && canp_inflate_x4_free(engines[e]))
+				if (started < nr && canp_inflate_x4_nr_free(engines[e]))
 					canp_inflate_x4_submit(engines[e], &jobs[started++]);
-				if (started < nr && rnd(2) && canp_inflate_x4_free(engines[e]))
+				if (started < nr && rnd(2) && canp_inflate_x4_nr_free(engines[e]))
 					continue;
 				job = canp_inflate_x4_next(engines[e]);
 				if (job) {
@@ -304,7 +304,7 @@ static void jobs_come_back_once_each_whatever_their_sizes(void **state)
 				}
 			} while (seen != (1u << nr) - 1);
 			assert_null(canp_inflate_x4_next(engines[e]));
-			assert_int_equal(canp_inflate_x4_free(engines[e]), CANP_INFLATE_LANES);
+			assert_int_equal(canp_inflate_x4_nr_free(engines[e]), CANP_INFLATE_LANES);
 			for (unsigned i = 0; i < nr; i++)
 				free(m[i].bytes);
 		}

@@ -11,6 +11,8 @@
 #define RUN_MAX    138u
 #define RUN_BYTES  16u /* written at once; longer runs are zeros, which are there already */
 #define LIT_NR_MAX 286u
+/* One in 256: an exit costs about a hundred steps' share of the second vector. */
+#define WIDE_SHARE ((1u << LANE_CODE_BITS) / 256)
 /* A last run may end behind the last length. */
 #define LENS_MAX (LANE_LIT_NR + LANE_DIST_NR + RUN_MAX + RUN_BYTES)
 
@@ -41,6 +43,18 @@ static enum canp_lane_state block_stored(struct canp_lane *lane)
 	return LANE_MORE;
 }
 
+/* Whether matches of 31 to 58 bytes, symbols 272 to 275, are so frequent that leaving the loop for
+ * each costs more than copying 64 bytes for every match: by their share in the code. */
+static bool lens_wide(const uint8_t *lens)
+{
+	unsigned share = 0;
+
+	for (unsigned symbol = 272; symbol <= 275; symbol++)
+		if (lens[symbol])
+			share += (1u << LANE_CODE_BITS) >> lens[symbol];
+	return share >= WIDE_SHARE;
+}
+
 static bool block_fixed(struct canp_lane *lane)
 {
 	uint8_t lens[LANE_LIT_NR + LANE_DIST_NR];
@@ -51,6 +65,7 @@ static bool block_fixed(struct canp_lane *lane)
 	memset(lens + 280, 8, 8);
 	memset(lens + LANE_LIT_NR, 5, LANE_DIST_NR);
 	lane->bit += 3;
+	lane->wide = true;
 	return canp_lane_code_make(&lane->lit, lens, LANE_LIT_NR, false) &&
 	       canp_lane_code_make(&lane->dist, lens + LANE_LIT_NR, LANE_DIST_NR, false);
 }
@@ -140,6 +155,7 @@ static bool block_dynamic(struct canp_lane *lane)
 	memset(lens + nr_lit + nr_dist, 0, LANE_DIST_NR);
 	memcpy(dist_lens, lens + nr_lit, LANE_DIST_NR);
 	memset(lens + nr_lit, 0, LANE_LIT_NR - nr_lit);
+	lane->wide = lens_wide(lens);
 	/* A block without its end could only run into the end of the input. */
 	return lens[256] != 0 && canp_lane_code_make(&lane->lit, lens, LANE_LIT_NR, false) &&
 	       canp_lane_code_make(&lane->dist, dist_lens, LANE_DIST_NR, true);
@@ -170,7 +186,7 @@ enum canp_lane_state canp_lane_blocks(struct canp_lane *lane, struct canp_lane_t
 		}
 		if (!good)
 			return LANE_FAULT;
-		canp_lane_fill_lit(tab->lit, &lane->lit);
+		canp_lane_fill_lit(tab->lit, &lane->lit, lane->wide);
 		canp_lane_fill_dist(tab->dist, &lane->dist);
 		return LANE_MORE;
 	}

@@ -111,10 +111,11 @@ static const uint32_t lit_entry[LANE_LIT_NR] = {
 	E_HARD4(281u), E_HARD(285u), E_HARD(286u),  E_HARD(287u),
 };
 
-/* Symbols whose lengths all fit a step, to be expanded. */
-#define EXPAND_FIRST 265u
-#define EXPAND_NR    7u
-CANP_STATIC_ASSERT(LANE_COPY_BYTES >= 30 && LANE_COPY_BYTES < 34, "symbols 265 to 271");
+/* Symbols with extra bits whose lengths all fit a step, to be expanded. */
+#define EXPAND_FIRST  265u
+#define EXPAND_NARROW 7u
+#define EXPAND_WIDE   11u
+CANP_STATIC_ASSERT(LANE_NARROW_MAX == 30 && LANE_WIDE_MAX == 58, "symbols up to 271 and 275");
 
 /* One entry per value of the extra bits, where they fit the index. */
 static void lit_expand(uint32_t *tab, unsigned symbol, unsigned at, unsigned bits)
@@ -142,11 +143,12 @@ static unsigned fill_start(uint32_t *tab, const struct canp_lane_code *code, uns
 	return bits;
 }
 
-void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code)
+void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code, bool wide)
 {
 	const uint16_t *symbol = code->symbol;
-	uint32_t late[EXPAND_NR + 1]; /* | 31..24 bits | 23..12 symbol | 11..0 place | */
-	unsigned nr_late = 0, value = 0, bits = fill_start(tab, code, LANE_LIT_BITS, LANE_HARD);
+	uint32_t late[EXPAND_WIDE + 1]; /* | 31..24 bits | 23..12 symbol | 11..0 place | */
+	unsigned nr_late = 0, expand = wide ? EXPAND_WIDE : EXPAND_NARROW;
+	unsigned value = 0, bits = fill_start(tab, code, LANE_LIT_BITS, LANE_HARD);
 
 	while (++bits <= LANE_LIT_BITS) {
 		unsigned half = 1u << (bits - 1), step = 1u << (LANE_LIT_BITS - bits);
@@ -159,7 +161,7 @@ void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code)
 			/* Always written, rarely counted: which symbols follow is not foreseeable.
 			 */
 			late[nr_late] = bits << 24 | s << 12 | at;
-			nr_late += s - EXPAND_FIRST < EXPAND_NR;
+			nr_late += s - EXPAND_FIRST < expand;
 		}
 	}
 	/* Where longer codes begin, and where an incomplete code ends, nothing may be left over. */

@@ -28,12 +28,14 @@
 
 /* Five lanes of tables take 30 KiB of a 48 KiB L1. One bit more costs more in misses than it saves
  * in hard entries, one bit less is hard far too often. */
-#define LANE_LIT_BITS   10u
-#define LANE_DIST_BITS  9u
-#define LANE_CODE_BITS  15u /* longest code of deflate */
-#define LANE_LIT_NR     288u
-#define LANE_DIST_NR    32u
-#define LANE_COPY_BYTES 32u /* longest match of a step: one vector */
+#define LANE_LIT_BITS  10u
+#define LANE_DIST_BITS 9u
+#define LANE_CODE_BITS 15u /* longest code of deflate */
+#define LANE_LIT_NR    288u
+#define LANE_DIST_NR   32u
+/* The longest match of a step: the last length symbol that fits one vector, or two. */
+#define LANE_NARROW_MAX 30u
+#define LANE_WIDE_MAX   58u
 
 #define LANE_STOP      (1u << 31)
 #define LANE_ONE       (1u << 18) /* one literal */
@@ -45,8 +47,10 @@
 
 /* A step takes at most three codes of LANE_LIT_BITS (extra bits included) and a distance of
  * LANE_DIST_BITS + 13 bits: 52. A load of 64 bits at a byte has 57 of the stream. */
-#define LANE_STEP_BITS  56u
-#define LANE_STEP_BYTES (LANE_COPY_BYTES + 3u)
+#define LANE_STEP_BITS 56u
+/* Literals and the vectors of a match, of which up to 34 and 61 bytes are kept. */
+#define LANE_NARROW_BYTES (3 + 32)
+#define LANE_WIDE_BYTES   (3 + 64)
 
 /* A canonical code for looking up symbol by symbol, the codes left-aligned to 15 bits. */
 struct canp_lane_code {
@@ -67,6 +71,7 @@ struct canp_lane {
 	uint8_t *out;     /* next byte */
 	uint8_t *out_start, *out_end;
 	bool last_block;
+	bool wide; /* the tables have matches of up to LANE_WIDE_MAX */
 	struct canp_lane_code lit, dist;
 };
 
@@ -102,16 +107,16 @@ enum canp_lane_state canp_lane_finish(struct canp_lane *lane, struct canp_lane_t
 
 /* Takes up to `steps` steps in each lane at once. Returns the lane that met something a step cannot
  * do, which is then in front of it, or LANE_NR. The caller guarantees canp_lane_room() >= steps for
- * every lane. l is aligned to LANE_LOOP_ALIGN. */
-unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps);
+ * every lane; wide if one of them is. l is aligned to LANE_LOOP_ALIGN. */
+unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps, bool wide);
 
 /* Makes a code from the lengths of n symbols; n is a multiple of 4, symbols without a code have
  * length 0. Complete codes, the single code of one bit and, with none_ok, no code at all are
  * accepted: what RFC 1951 allows. */
 bool canp_lane_code_make(struct canp_lane_code *code, const uint8_t *lens, unsigned n,
 			 bool none_ok);
-/* Fills lookup tables from a code. */
-void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code);
+/* Fills lookup tables from a code; wide: with matches of up to LANE_WIDE_MAX bytes. */
+void canp_lane_fill_lit(uint32_t *tab, const struct canp_lane_code *code, bool wide);
 void canp_lane_fill_dist(uint32_t *tab, const struct canp_lane_code *code);
 
 /* Base values and extra bits of length symbols (symbol - 257) and distance symbols. */
@@ -151,9 +156,10 @@ static inline uint64_t canp_lane_peek(const struct canp_lane *lane)
 }
 
 /* Steps that stay inside input and output whatever they decode; negative near an end. */
-static inline int64_t canp_lane_room(const struct canp_lane *lane)
+static inline int64_t canp_lane_room(const struct canp_lane *lane, bool wide)
 {
-	int64_t out = (lane->out_end - lane->out) / (int64_t)LANE_STEP_BYTES;
+	int64_t left = lane->out_end - lane->out;
+	int64_t out = wide ? left / LANE_WIDE_BYTES : left / LANE_NARROW_BYTES;
 	int64_t in = ((int64_t)(lane->bit_end - lane->bit) - 64) / (int64_t)LANE_STEP_BITS;
 
 	return out < in ? out : in;

@@ -115,10 +115,10 @@ enum canp_lane_state canp_lane_symbols(struct canp_lane *lane, const struct canp
 	}
 }
 
-/* LANE_COPY_BYTES, of which those within the distance are right. */
-static inline void step_copy(uint8_t *to, size_t distance)
+/* The bytes of a vector or two, of which those within the distance are right. */
+static inline void step_copy(uint8_t *to, size_t distance, unsigned bytes)
 {
-	for (unsigned i = 0; i < LANE_COPY_BYTES; i += 16) {
+	for (unsigned i = 0; i < bytes; i += 16) {
 		uint64_t a = canp_le64(to - distance + i), b = canp_le64(to - distance + i + 8);
 
 		canp_put_le64(to + i, a);
@@ -155,7 +155,7 @@ static void finish_steps(struct canp_lane *lane, const struct canp_lane_tables *
 			distance = (d >> 16) + ((w & ((1u << (d & 0x3f)) - 1)) >> (d >> 8 & 0xff));
 			if (distance < length || distance > (size_t)(to - lane->out_start))
 				break;
-			step_copy(to, distance);
+			step_copy(to, distance, length > 32 ? 64 : 32);
 			at += (e & 0x3f) + (d & 0x3f);
 			to += length;
 		}
@@ -171,7 +171,7 @@ enum canp_lane_state canp_lane_finish(struct canp_lane *lane, struct canp_lane_t
 	for (;;) {
 		enum canp_lane_state state;
 
-		finish_steps(lane, tab, canp_lane_room(lane));
+		finish_steps(lane, tab, canp_lane_room(lane, lane->wide));
 		state = canp_lane_symbols(lane, tab);
 		if (state == LANE_EOB)
 			state = canp_lane_blocks(lane, tab);

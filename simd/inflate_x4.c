@@ -35,7 +35,7 @@ struct canp_inflate_x4 {
 	unsigned nr_busy;
 	enum canp_inflate_engine engine;
 	struct canp_inflate *reference;
-	CANP_ALIGNED(CANP_CACHELINE) uint8_t parked_out[LANE_NR][CANP_CACHELINE];
+	CANP_ALIGNED(CANP_CACHELINE) uint8_t parked_out[LANE_NR][2 * CANP_CACHELINE];
 	uint8_t parked_in[CANP_CACHELINE];
 };
 
@@ -175,13 +175,16 @@ static void x4_round(struct canp_inflate_x4 *ctx)
 {
 	int64_t steps = ROUND_MAX;
 	unsigned k, nearest = 0;
+	bool wide = false;
 
+	for (k = 0; k < LANE_NR; k++)
+		wide |= ctx->slot[k].state == X4_BUSY && ctx->lanes.lane[k].wide;
 	for (k = 0; k < LANE_NR; k++) {
 		int64_t room;
 
 		if (ctx->slot[k].state != X4_BUSY)
 			continue;
-		room = canp_lane_room(&ctx->lanes.lane[k]);
+		room = canp_lane_room(&ctx->lanes.lane[k], wide);
 		if (room < steps) {
 			steps = room;
 			nearest = k;
@@ -191,7 +194,7 @@ static void x4_round(struct canp_inflate_x4 *ctx)
 		x4_lane_finish(ctx, nearest);
 		return;
 	}
-	k = canp_lanes_run_avx2(&ctx->lanes, (uint32_t)steps);
+	k = canp_lanes_run_avx2(&ctx->lanes, (uint32_t)steps, wide);
 	if (k < LANE_NR)
 		x4_lane_state(ctx, k, canp_lane_symbols(&ctx->lanes.lane[k], &ctx->lanes.tab[k]));
 }

@@ -19,6 +19,9 @@
  * latter makes the loop safe for any input, at one instruction of 53 (about 1 %, within noise);
  * that no step leaves the buffers is the business of `steps`.
  *
+ * Blocks in which matches of more than 30 bytes are frequent are decoded by a second instance of
+ * the loop, which copies 64 bytes; always doing that costs the other data 4 %.
+ *
  * It is one block of assembly because a compiler turns masks and conditional moves into branches
  * and spills in the loop: w and s of five streams, three temporaries and `base` are all 14
  * registers there are beside the stack and frame pointers. Positions live in memory, where reading
@@ -78,7 +81,17 @@ AT(length_mask, 30848);
 	"	addl	%k[t], %k[s" #k "]\n"                                                      \
 	"	movb	%h[t], " #at "(%[u])\n"
 
-#define MATCH(k)                                                                                   \
+/* The match from w to u. */
+#define NARROW(k)                                                                                  \
+	"	vmovdqu	(%[w" #k "]), %%ymm0\n"                                                    \
+	"	vmovdqu	%%ymm0, (%[u])\n"
+#define WIDE(k)                                                                                    \
+	"	vmovdqu	(%[w" #k "]), %%ymm0\n"                                                    \
+	"	vmovdqu	32(%[w" #k "]), %%ymm1\n"                                                  \
+	"	vmovdqu	%%ymm0, (%[u])\n"                                                          \
+	"	vmovdqu	%%ymm1, 32(%[u])\n"
+
+#define MATCH(k, COPY)                                                                             \
 	/* t = distance entry, 0 when there is no match or a hard entry: of s without its stop bit \
 	 * only matches are below the flag of hard ones. i = the next bit. */                      \
 	"	movl	%k[w" #k "], %k[t]\n"                                                      \
@@ -108,8 +121,7 @@ AT(length_mask, 30848);
 	"	addq	%[u], %[w" #k "]\n"                                                        \
 	"	cmpq	" START(k) ", %[w" #k "]\n"                                                \
 	"	jb	2" #k "f\n"                                                                \
-	"	vmovdqu	(%[w" #k "]), %%ymm0\n"                                                    \
-	"	vmovdqu	%%ymm0, (%[u])\n"                                                          \
+	COPY(k)                                                                                    \
 	"	addq	%[t], %[u]\n"                                                              \
 	"	movq	%[u], " OUT(k) "\n"                                                        \
 	"	movq	%[i], " BIT(k) "\n"                                                        \
@@ -127,11 +139,33 @@ AT(length_mask, 30848);
 	"	jmp	3f\n"
 CANP_STATIC_ASSERT(LANE_NR == 5, "EACH");
 
-CANP_STATIC_ASSERT(LANE_COPY_BYTES == 32, "one vector");
+#define LOOP(COPY)                                                                         \
+	__asm__ volatile(                                                                  \
+		EACH(FIRST)                                                                \
+		"	.p2align 6\n"                                                      \
+		"1:\n"                                                                     \
+		EACH2(NEXT, 1)                                                             \
+		EACH2(NEXT, 2)                                                             \
+		EACH2(MATCH, COPY)                                                         \
+		"	decl	" STEPS "\n"                                               \
+		"	jnz	1b\n"                                                      \
+		"	movl	%[none], %k[i]\n"                                          \
+		"	jmp	3f\n"                                                      \
+		EACH(LEAVE)                                                                \
+		"3:	vzeroupper\n"                                                      \
+		: [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3), [w4] "=&r"(w4), \
+		  [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4), \
+		  [i] "=&r"(i), [t] "=&a"(t), [u] "=&S"(u)                                 \
+		: [base] "r"((uint8_t *)l + LANE_LIT_BITS), [none] "i"(LANE_NR),           \
+		  [dist_mask] "i"((1 << LANE_DIST_BITS) - 1), [stop] "i"((int32_t)LANE_STOP), \
+		  [hard] "i"(LANE_HARD_FLAG - LANE_STOP)                                   \
+		: "memory", "cc", "xmm0", "xmm1")
+
+CANP_STATIC_ASSERT(LANE_NARROW_MAX <= 32 && LANE_WIDE_MAX <= 64, "one and two vectors");
 CANP_STATIC_ASSERT(LANE_LOOP_ALIGN == 256, "low byte of base");
 CANP_STATIC_ASSERT(LANE_HARD_FLAG == LANE_STOP + (1u << 30), "hard");
 
-unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps)
+unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps, bool wide)
 {
 	uint64_t i, t, u, w0, w1, w2, w3, w4, s0, s1, s2, s3, s4;
 
@@ -141,26 +175,10 @@ unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps)
 		l->out_start[k] = l->lane[k].out_start;
 	}
 	l->steps = steps;
-	__asm__ volatile(
-		EACH(FIRST)
-		"	.p2align 6\n"
-		"1:\n"
-		EACH2(NEXT, 1)
-		EACH2(NEXT, 2)
-		EACH(MATCH)
-		"	decl	" STEPS "\n"
-		"	jnz	1b\n"
-		"	movl	%[none], %k[i]\n"
-		"	jmp	3f\n"
-		EACH(LEAVE)
-		"3:	vzeroupper\n"
-		: [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3), [w4] "=&r"(w4),
-		  [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4),
-		  [i] "=&r"(i), [t] "=&a"(t), [u] "=&S"(u)
-		: [base] "r"((uint8_t *)l + LANE_LIT_BITS), [none] "i"(LANE_NR),
-		  [dist_mask] "i"((1 << LANE_DIST_BITS) - 1), [stop] "i"((int32_t)LANE_STOP),
-		  [hard] "i"(LANE_HARD_FLAG - LANE_STOP)
-		: "memory", "cc", "xmm0");
+	if (wide)
+		LOOP(WIDE);
+	else
+		LOOP(NARROW);
 	for (unsigned k = 0; k < LANE_NR; k++) {
 		l->lane[k].bit = l->bit[k];
 		l->lane[k].out = l->out[k];

@@ -7,8 +7,8 @@
  * rounds to be worth it is finished by the scalar decoder.
  *
  * Free lanes are parked: their tables say "no bits, no bytes" for the zeros they read, so the loop
- * needs no variants for fewer lanes, and with few lanes busy it is still as fast as a decoder that
- * takes one stream.
+ * needs no variants for fewer lanes. Of isal_inflate's rate on dense data it makes 2.6, 2.3, 1.8
+ * and 1.3 times with five to two lanes busy. A single one is left to the scalar decoder: .95.
  *
  * Every doubt is settled by canp_inflate_member(): header not plain, fault, checksum wrong.
  */
@@ -190,7 +190,7 @@ static void x4_round(struct canp_inflate_x4 *ctx)
 			nearest = k;
 		}
 	}
-	if (steps < ROUND_MIN) {
+	if (steps < ROUND_MIN || ctx->nr_busy == 1) {
 		x4_lane_finish(ctx, nearest);
 		return;
 	}

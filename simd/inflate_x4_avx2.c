@@ -16,7 +16,7 @@
  * stream's step in one piece would fill the scheduler with instructions that wait. The two branches
  * of a step are hardly ever taken: a distance below the length (a match that overlaps itself; also
  * everything hard, which has distance 0 and a length), and a match from before the output. The
- * latter makes the loop safe for any input, at one instruction of 53 (about 1 %, within noise);
+ * latter makes the loop safe for any input, at one instruction of 53 (2 % of the time);
  * that no step leaves the buffers is the business of `steps`.
  *
  * Blocks in which matches of more than 30 bytes are frequent are decoded by a second instance of

@@ -444,7 +444,7 @@ static unsigned fuzz_batch(struct member *pool, unsigned nr_pool)
 		m[i].bytes = bytes[i];
 		memcpy(bytes[i], from->bytes, from->len);
 		if (rnd(3) == 0)
-			m[i].cap += rnd(2 * m[i].cap);
+			m[i].cap = canp_min(m[i].cap + rnd(2 * m[i].cap), (size_t)PACKED_MAX);
 		for (uint64_t changes = 1 + rnd(3); changes; changes--)
 			mutate(&m[i], &pool[rnd(nr_pool)]);
 	}

@@ -1,0 +1,189 @@
+/*
+ * inflate_x4_avx2.c - the interleaved loop: one step in each of five deflate streams per turn.
+ *
+ * A step is up to three literals and one match (inflate_lane.h shows the entries):
+ *
+ *   word = 57 bits of the stream
+ *   s  = lit[word];                   word >>= bits of s
+ *   t  = s stops ? 0 : lit[word];     word >>= bits of t;  s += t
+ *   t  = s stops ? 0 : lit[word];     word >>= bits of t;  s += t
+ *   t  = s is a match ? dist[word] : 0
+ *   each literal byte is stored as it comes; out += literals; copy 32 bytes; out += length
+ *
+ * with masks instead of branches. From one step of a stream to its next that is a chain of 40
+ * cycles whatever the data; five streams side by side take 55 (measured on parked lanes, Sapphire
+ * Rapids), and the sixth would have no registers. The stages of all streams alternate, because a
+ * stream's step in one piece would fill the scheduler with instructions that wait. The two branches
+ * of a step are hardly ever taken: a distance below the length (a match that overlaps itself; also
+ * everything hard, which has distance 0 and a length), and a match from before the output. The
+ * latter makes the loop safe for any input, at one instruction of 53 (2 % of the time);
+ * that no step leaves the buffers is the business of `steps`.
+ *
+ * Blocks in which matches of more than 30 bytes are frequent are decoded by a second instance of
+ * the loop, which copies 64 bytes; always doing that costs the other data 4 %.
+ *
+ * It is one block of assembly because a compiler turns masks and conditional moves into branches
+ * and spills in the loop: w and s of five streams, three temporaries and `base` are all 14
+ * registers there are beside the stack and frame pointers. Positions live in memory, where reading
+ * back what was just written is free. At every exit they are right: a step commits them last.
+ *
+ * `base` is the address of the tables plus 10: bzhi looks at the low byte of its count only, and
+ * the tables are aligned, so it is the constant LANE_LIT_BITS as well. t is rax and u rsi, because
+ * the second byte of t, the literal, can only be stored from the old registers and to their
+ * addresses.
+ */
+#ifdef CONFIG_CANP_SIMD_AVX2
+#include "simd/inflate_lane.h"
+
+/* A line per instruction, in the columns of assembly. */
+/* clang-format off */
+
+/* Offsets from base, by number: an asm statement takes 30 operands at most. */
+#define LIT(k)	    "6144*" #k "-10(%[base],"
+#define DIST(k)	    "6144*" #k "+4096-10(%[base],"
+#define BIT(k)	    "30720+8*" #k "-10(%[base])"
+#define OUT(k)	    "30760+8*" #k "-10(%[base])"
+#define START(k)    "30800+8*" #k "-10(%[base])"
+#define STEPS	    "30840-10(%[base])"
+#define COUNT_MASK  "30844-10(%[base])"
+#define LENGTH_MASK "30848-10(%[base])"
+#define AT(member, at) CANP_STATIC_ASSERT(offsetof(struct canp_lanes, member) == (at), "offset")
+AT(tab[1].lit, 6144);
+AT(tab[0].dist, 4096);
+AT(bit, 30720);
+AT(out, 30760);
+AT(out_start, 30800);
+AT(steps, 30840);
+AT(count_mask, 30844);
+AT(length_mask, 30848);
+
+/* w = the stream from bit i, behind its first entry; s = that entry; its byte goes to u. */
+#define WORD(k)                                                                                    \
+	"	movq	%[i], %[t]\n"                                                              \
+	"	shrq	$3, %[t]\n"                                                                \
+	"	andl	$7, %k[i]\n"                                                               \
+	"	shrx	%[i], (%[t]), %[w" #k "]\n"                                                \
+	"	bzhi	%[base], %[w" #k "], %[i]\n"                                               \
+	"	movl	" LIT(k) "%[i],4), %k[t]\n"                                                \
+	"	shrx	%[t], %[w" #k "], %[w" #k "]\n"                                            \
+	"	movb	%h[t], (%[u])\n"                                                           \
+	"	movl	%k[t], %k[s" #k "]\n"
+
+/* The second or third literal: t = s stops ? 0 : next entry. */
+#define NEXT(k, at)                                                                                \
+	"	bzhi	%[base], %[w" #k "], %[t]\n"                                               \
+	"	movl	" LIT(k) "%[t],4), %k[t]\n"                                                \
+	"	movl	%k[s" #k "], %k[u]\n"                                                      \
+	"	sarl	$31, %k[u]\n"                                                              \
+	"	andn	%k[t], %k[u], %k[t]\n"                                                     \
+	"	shrx	%[t], %[w" #k "], %[w" #k "]\n"                                            \
+	"	movq	" OUT(k) ", %[u]\n"                                                        \
+	"	addl	%k[t], %k[s" #k "]\n"                                                      \
+	"	movb	%h[t], " #at "(%[u])\n"
+
+/* The match from w to u. */
+#define NARROW(k)                                                                                  \
+	"	vmovdqu	(%[w" #k "]), %%ymm0\n"                                                    \
+	"	vmovdqu	%%ymm0, (%[u])\n"
+#define WIDE(k)                                                                                    \
+	"	vmovdqu	(%[w" #k "]), %%ymm0\n"                                                    \
+	"	vmovdqu	32(%[w" #k "]), %%ymm1\n"                                                  \
+	"	vmovdqu	%%ymm0, (%[u])\n"                                                          \
+	"	vmovdqu	%%ymm1, 32(%[u])\n"
+
+#define MATCH(k, COPY)                                                                             \
+	/* t = distance entry, 0 when there is no match or a hard entry: of s without its stop bit \
+	 * only matches are below the flag of hard ones. i = the next bit. */                      \
+	"	movl	%k[w" #k "], %k[t]\n"                                                      \
+	"	andl	%[dist_mask], %k[t]\n"                                                     \
+	"	movl	" DIST(k) "%[t],4), %k[t]\n"                                               \
+	"	leal	%c[stop](%[s" #k "]), %k[u]\n"                                             \
+	"	movzbl	%b[s" #k "], %k[i]\n"                                                      \
+	"	addq	" BIT(k) ", %[i]\n"                                                        \
+	"	cmpl	%[hard], %k[u]\n"                                                          \
+	"	sbbl	%k[u], %k[u]\n"                                                            \
+	"	andl	%k[u], %k[t]\n"                                                            \
+	"	movzbl	%b[t], %k[u]\n"                                                            \
+	"	addq	%[u], %[i]\n"                                                              \
+	/* w = distance, t = length */                                                             \
+	"	bzhi	%[t], %[w" #k "], %[w" #k "]\n"                                            \
+	"	movzbl	%h[t], %k[u]\n"                                                            \
+	"	shrx	%[u], %[w" #k "], %[w" #k "]\n"                                            \
+	"	shrl	$16, %k[t]\n"                                                              \
+	"	addq	%[t], %[w" #k "]\n"                                                        \
+	"	pextl	" LENGTH_MASK ", %k[s" #k "], %k[t]\n"                                     \
+	"	cmpq	%[t], %[w" #k "]\n"                                                        \
+	"	jb	2" #k "f\n"                                                                \
+	/* u = where the match goes, w = where it is */                                            \
+	"	pextl	" COUNT_MASK ", %k[s" #k "], %k[u]\n"                                      \
+	"	addq	" OUT(k) ", %[u]\n"                                                        \
+	"	negq	%[w" #k "]\n"                                                              \
+	"	addq	%[u], %[w" #k "]\n"                                                        \
+	"	cmpq	" START(k) ", %[w" #k "]\n"                                                \
+	"	jb	2" #k "f\n"                                                                \
+	COPY(k)                                                                                    \
+	"	addq	%[t], %[u]\n"                                                              \
+	"	movq	%[u], " OUT(k) "\n"                                                        \
+	"	movq	%[i], " BIT(k) "\n"                                                        \
+	WORD(k)
+
+#define FIRST(k)                                                                                   \
+	"	movq	" OUT(k) ", %[u]\n"                                                        \
+	"	movq	" BIT(k) ", %[i]\n"                                                        \
+	WORD(k)
+
+#define EACH(M)	    M(0) M(1) M(2) M(3) M(4)
+#define EACH2(M, a) M(0, a) M(1, a) M(2, a) M(3, a) M(4, a)
+#define LEAVE(k)                                                                                   \
+	"2" #k ":	movl	$" #k ", %k[i]\n"                                                  \
+	"	jmp	3f\n"
+CANP_STATIC_ASSERT(LANE_NR == 5, "EACH");
+
+#define LOOP(COPY)                                                                         \
+	__asm__ volatile(                                                                  \
+		EACH(FIRST)                                                                \
+		"	.p2align 6\n"                                                      \
+		"1:\n"                                                                     \
+		EACH2(NEXT, 1)                                                             \
+		EACH2(NEXT, 2)                                                             \
+		EACH2(MATCH, COPY)                                                         \
+		"	decl	" STEPS "\n"                                               \
+		"	jnz	1b\n"                                                      \
+		"	movl	%[none], %k[i]\n"                                          \
+		"	jmp	3f\n"                                                      \
+		EACH(LEAVE)                                                                \
+		"3:	vzeroupper\n"                                                      \
+		: [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3), [w4] "=&r"(w4), \
+		  [s0] "=&r"(s0), [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4), \
+		  [i] "=&r"(i), [t] "=&a"(t), [u] "=&S"(u)                                 \
+		: [base] "r"((uint8_t *)l + LANE_LIT_BITS), [none] "i"(LANE_NR),           \
+		  [dist_mask] "i"((1 << LANE_DIST_BITS) - 1), [stop] "i"((int32_t)LANE_STOP), \
+		  [hard] "i"(LANE_HARD_FLAG - LANE_STOP)                                   \
+		: "memory", "cc", "xmm0", "xmm1")
+
+CANP_STATIC_ASSERT(LANE_NARROW_MAX <= 32 && LANE_WIDE_MAX <= 64, "one and two vectors");
+CANP_STATIC_ASSERT(LANE_LOOP_ALIGN == 256, "low byte of base");
+CANP_STATIC_ASSERT(LANE_HARD_FLAG == LANE_STOP + (1u << 30), "hard");
+
+unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps, bool wide)
+{
+	uint64_t i, t, u, w0, w1, w2, w3, w4, s0, s1, s2, s3, s4;
+
+	for (unsigned k = 0; k < LANE_NR; k++) {
+		l->bit[k] = l->lane[k].bit;
+		l->out[k] = l->lane[k].out;
+		l->out_start[k] = l->lane[k].out_start;
+	}
+	l->steps = steps;
+	if (wide)
+		LOOP(WIDE);
+	else
+		LOOP(NARROW);
+	for (unsigned k = 0; k < LANE_NR; k++) {
+		l->lane[k].bit = l->bit[k];
+		l->lane[k].out = l->out[k];
+	}
+	return (unsigned)i;
+}
+/* clang-format on */
+#endif

@@ -669,6 +669,48 @@ static void test_registered_buffers_are_used_where_they_cover(void **state)
 	}
 }
 
+/* Files with a place in the ring's table: operations go by the place, descriptors are reused, the
+ * table runs full, and closing by an operation gives the place back. */
+static void test_registered_files_are_used(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < CANP_ARRAY_SIZE(kinds); i++) {
+		const struct kind *k = &kinds[i];
+		struct canp_ring_opts o = opts_of(k);
+		struct fix f = {0};
+		uint64_t used = 0;
+		bool table;
+
+		if (make_ring(&o, k, &f.r))
+			continue;
+		fix_dir(&f);
+		table = canp_ring_caps(f.r)->fixed_files;
+		if (k->kind == CANP_RING_SYNC)
+			assert_false(table);
+		else if (!table)
+			print_message("note %s: %s\n", k->name, canp_ring_caps(f.r)->reason);
+		for (unsigned round = 0; round < 1100; round++) {
+			int fd = file_in(&f, "a", 3000 + round);
+			unsigned char buf[100];
+
+			canp_ring_file_add(f.r, fd);
+			canp_ring_file_add(f.r, fd);
+			assert_int_equal(run_rw(f.r, CANP_OP_READ, fd, buf, 100, 2950 + round), 50);
+			assert_int_equal(buf[49], byte_at(2999 + round));
+			used++;
+			canp_ring_file_del(f.r, fd);
+			canp_ring_file_del(f.r, fd);
+			/* Without a place the descriptor itself serves. */
+			assert_int_equal(run_rw(f.r, CANP_OP_READ, fd, buf, 10, 0), 10);
+			close(fd);
+			unlinkat(f.dir, "a", 0);
+		}
+		if (table)
+			assert_int_equal(canp_uring_file_ops(f.r), used);
+		fix_end(&f);
+	}
+}
+
 /* In a child: without the right to lock memory the ring still works and says what was refused. */
 static int child_without_memlock(void)
 {
@@ -863,6 +905,7 @@ int main(void)
 		/* First: no ring may have been made before it. */
 		cmocka_unit_test(test_debug_builds_take_faults_from_the_environment),
 		cmocka_unit_test(test_read_and_write_move_the_bytes),
+		cmocka_unit_test(test_registered_files_are_used),
 		cmocka_unit_test(test_read_at_the_end_is_short),
 		cmocka_unit_test(test_ftruncate_cuts_and_extends),
 		cmocka_unit_test(test_rename_never_replaces),

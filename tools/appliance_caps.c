@@ -103,10 +103,10 @@ static void caps_text(struct canp_strbuf *sb, const struct caps *c, const struct
 	canp_strbuf_printf(
 		sb,
 		"           single issuer %s, deferred task work %s, cooperative %s, fixed "
-		"buffers %s, restricted %s, ftruncate %s, dontcache %s\n",
+		"buffers %s, file table %s, restricted %s, ftruncate %s, dontcache %s\n",
 		yes(r->single_issuer), yes(r->defer_taskrun), yes(r->coop_taskrun),
-		yes(r->fixed_buffers), yes(r->restricted), yes(r->has_ftruncate),
-		yes(r->has_dontcache));
+		yes(r->fixed_buffers), yes(r->fixed_files), yes(r->restricted),
+		yes(r->has_ftruncate), yes(r->has_dontcache));
 	canp_strbuf_printf(sb, "pages      %s%s%s\n", canp_page_kind_name(c->pages.kind),
 			   *c->pages.reason ? ": " : "", c->pages.reason);
 	canp_strbuf_printf(sb, "simd       %s\n", canp_isa_name(canp_simd.isa));
@@ -138,6 +138,7 @@ static void caps_json(struct canp_json *js, const struct caps *c)
 							: "uring");
 	canp_json_kstr(js, "ring_reason", c->ring.reason);
 	canp_json_kbool(js, "fixed_buffers", c->ring.fixed_buffers);
+	canp_json_kbool(js, "fixed_files", c->ring.fixed_files);
 	canp_json_kbool(js, "restricted", c->ring.restricted);
 	canp_json_kstr(js, "pages", canp_page_kind_name(c->pages.kind));
 	canp_json_kstr(js, "pages_reason", c->pages.reason);

@@ -193,6 +193,20 @@ int canp_ring_wait(struct canp_ring *r, uint64_t timeout_ns)
 	return canp_ring_dispatch(r);
 }
 
+void canp_ring_file_add(struct canp_ring *r, int fd)
+{
+	CANP_DASSERT(pthread_equal(r->owner, pthread_self()));
+	if (r->be->file_add)
+		r->be->file_add(r, fd);
+}
+
+void canp_ring_file_del(struct canp_ring *r, int fd)
+{
+	CANP_DASSERT(pthread_equal(r->owner, pthread_self()));
+	if (r->be->file_del)
+		r->be->file_del(r, fd);
+}
+
 void canp_ring_wake(struct canp_ring *r)
 {
 	r->be->wake(r);

@@ -79,6 +79,13 @@ int canp_ring_create(const struct canp_ring_opts *opts, struct canp_ring **out);
 void canp_ring_destroy(struct canp_ring *r);
 const struct canp_ring_caps *canp_ring_caps(const struct canp_ring *r);
 
+/* Says that fd will see many reads or writes: it gets a place in the ring's file table where there
+ * is one (io_uring; see caps.fixed_files), which saves the descriptor look-up of each operation.
+ * Never fails: without a place operations go by the descriptor. Owner thread. */
+void canp_ring_file_add(struct canp_ring *r, int fd);
+/* Gives the place back. Before fd is closed by close(2); CANP_OP_CLOSE does it itself. */
+void canp_ring_file_del(struct canp_ring *r, int fd);
+
 /* Queues op; never blocks, never fails: when the ring is full it waits in a list. Owner thread. */
 void canp_ring_submit(struct canp_ring *r, struct canp_ring_op *op);
 /* Operations submitted and not yet called back. */

@@ -29,6 +29,9 @@ struct canp_ring_backend {
 	/* Ends outstanding polls with -ECANCELED, so that destroy cannot wait for ever. */
 	void (*cancel_polls)(struct canp_ring *r);
 	void (*destroy)(struct canp_ring *r); /* frees r; nothing is in flight */
+	/* May be NULL: no file table. */
+	void (*file_add)(struct canp_ring *r, int fd);
+	void (*file_del)(struct canp_ring *r, int fd);
 };
 
 struct canp_ring {

@@ -141,6 +141,55 @@ static void uring_prep(struct ring_uring *u, struct io_uring_sqe *sqe,
 	}
 }
 
+static void uring_file_add(struct canp_ring *r, int fd)
+{
+	struct ring_uring *u = uring_of(r);
+	unsigned place;
+
+	if (fd < 0 || (unsigned)fd >= URING_FD_MAX || u->file_place[fd] || !u->nr_file_free)
+		return;
+	place = u->file_free[u->nr_file_free - 1];
+	if (io_uring_register_files_update(&u->uring, place, &fd, 1) != 1)
+		return;
+	u->nr_file_free--;
+	u->file_place[fd] = (uint16_t)(place + 1);
+}
+
+static void uring_file_del(struct canp_ring *r, int fd)
+{
+	struct ring_uring *u = uring_of(r);
+	unsigned place;
+	int none = -1;
+
+	if (fd < 0 || (unsigned)fd >= URING_FD_MAX || !u->file_place[fd])
+		return;
+	place = u->file_place[fd] - 1u;
+	u->file_place[fd] = 0;
+	/* Operations in flight keep the file; a place that cannot be emptied is not used again. */
+	if (io_uring_register_files_update(&u->uring, place, &none, 1) == 1)
+		u->file_free[u->nr_file_free++] = (uint16_t)place;
+}
+
+/* Operations on a file with a place in the table name the place instead of the descriptor. */
+static void uring_use_place(struct ring_uring *u, struct io_uring_sqe *sqe,
+			    const struct canp_ring_op *op)
+{
+	switch (op->opcode) {
+	case CANP_OP_READ:
+	case CANP_OP_WRITE:
+	case CANP_OP_FDATASYNC:
+	case CANP_OP_FTRUNCATE:
+		break;
+	default:
+		return;
+	}
+	if (op->fd < 0 || (unsigned)op->fd >= URING_FD_MAX || !u->file_place[op->fd])
+		return;
+	sqe->fd = u->file_place[op->fd] - 1;
+	sqe->flags |= IOSQE_FIXED_FILE;
+	u->file_ops++;
+}
+
 static bool uring_issue(struct canp_ring *r, struct canp_ring_op *op)
 {
 	struct ring_uring *u = uring_of(r);
@@ -160,7 +209,10 @@ static bool uring_issue(struct canp_ring *r, struct canp_ring_op *op)
 	slot = u->free[--u->nr_free];
 	u->slots[slot].op = op;
 	canp_ring_set_slot(op, slot);
+	if (op->opcode == CANP_OP_CLOSE)
+		uring_file_del(r, op->fd);
 	uring_prep(u, sqe, op);
+	uring_use_place(u, sqe, op);
 	io_uring_sqe_set_data64(sqe, uring_data(slot, u->slots[slot].gen));
 	return true;
 }
@@ -295,4 +347,6 @@ const struct canp_ring_backend canp_uring_backend = {
 	.wake = uring_wake,
 	.cancel_polls = uring_cancel_polls,
 	.destroy = uring_destroy,
+	.file_add = uring_file_add,
+	.file_del = uring_file_del,
 };

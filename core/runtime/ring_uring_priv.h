@@ -20,6 +20,10 @@ struct uring_slot {
 	uint32_t gen;
 };
 
+#define URING_FILES 1024u
+/* Descriptors above this go without a place. */
+#define URING_FD_MAX 4096u
+
 struct ring_uring {
 	struct canp_ring ring; /* first */
 	struct io_uring uring;
@@ -29,7 +33,11 @@ struct ring_uring {
 	uint32_t supported; /* bit per canp_ring_opcode */
 	struct iovec fixed[URING_FIXED_MAX];
 	unsigned nr_fixed;
-	uint64_t fixed_ops; /* operations that used a registered buffer */
+	uint64_t fixed_ops;                /* operations that used a registered buffer */
+	uint64_t file_ops;                 /* operations that used a registered file */
+	uint16_t file_place[URING_FD_MAX]; /* by descriptor: place + 1, 0 = none */
+	uint16_t file_free[URING_FILES];   /* stack of free places */
+	uint32_t nr_file_free;             /* 0 also when there is no table */
 	int efd;
 	bool wake_armed;
 	uint64_t wake_count; /* where the wake read puts the counter */
@@ -47,5 +55,7 @@ void canp_uring_free(struct ring_uring *u);
 
 /* For tests: operations so far that used a registered buffer. r must be of kind URING. */
 uint64_t canp_uring_fixed_ops(const struct canp_ring *r);
+/* The same for registered files. */
+uint64_t canp_uring_file_ops(const struct canp_ring *r);
 
 #endif

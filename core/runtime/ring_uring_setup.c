@@ -177,6 +177,22 @@ static void uring_register_buffers(struct ring_uring *u, const struct canp_ring_
 		       uring_setup_hint(rc));
 }
 
+/* An empty table that files take places in as they are opened. A refusal (a small limit of open
+ * files) changes nothing else. */
+static void uring_register_files(struct ring_uring *u)
+{
+	int rc = io_uring_register_files_sparse(&u->uring, URING_FILES);
+
+	if (rc) {
+		canp_ring_note(&u->ring.caps, "no file table: %s", canp_strerror(rc));
+		return;
+	}
+	u->ring.caps.fixed_files = true;
+	for (unsigned i = 0; i < URING_FILES; i++)
+		u->file_free[i] = (uint16_t)(URING_FILES - 1 - i);
+	u->nr_file_free = URING_FILES;
+}
+
 static void uring_limit_workers(struct ring_uring *u, int cpu)
 {
 	unsigned max[2] = {URING_WORKERS_MAX, URING_WORKERS_MAX};
@@ -198,7 +214,7 @@ static void uring_limit_workers(struct ring_uring *u, int cpu)
  * ring's descriptor; nothing else. Then the ring starts. */
 static int uring_restrict(struct ring_uring *u)
 {
-	struct io_uring_restriction res[2 * CANP_OP_NR + 2];
+	struct io_uring_restriction res[2 * CANP_OP_NR + 3];
 	unsigned nr = 0;
 	int rc;
 
@@ -212,9 +228,11 @@ static int uring_restrict(struct ring_uring *u)
 		res[nr++].sqe_op = uring_ops[i].fixed;
 	}
 	res[nr].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
-	res[nr++].sqe_flags = IOSQE_ASYNC;
+	res[nr++].sqe_flags = IOSQE_ASYNC | IOSQE_FIXED_FILE;
 	res[nr].opcode = IORING_RESTRICTION_REGISTER_OP;
 	res[nr++].register_op = IORING_UNREGISTER_RING_FDS;
+	res[nr].opcode = IORING_RESTRICTION_REGISTER_OP;
+	res[nr++].register_op = IORING_REGISTER_FILES_UPDATE;
 	rc = io_uring_register_restrictions(&u->uring, res, nr);
 	if (rc)
 		canp_ring_note(&u->ring.caps, "operations not restricted: %s", canp_strerror(rc));
@@ -235,6 +253,11 @@ void canp_uring_free(struct ring_uring *u)
 uint64_t canp_uring_fixed_ops(const struct canp_ring *r)
 {
 	return canp_container_of(r, const struct ring_uring, ring)->fixed_ops;
+}
+
+uint64_t canp_uring_file_ops(const struct canp_ring *r)
+{
+	return canp_container_of(r, const struct ring_uring, ring)->file_ops;
 }
 
 int canp_ring_uring_create(const struct canp_ring_opts *opts, struct canp_ring **out, char *why,
@@ -265,6 +288,7 @@ int canp_ring_uring_create(const struct canp_ring_opts *opts, struct canp_ring *
 		goto out_exit;
 	uring_probe(u);
 	uring_register_buffers(u, opts);
+	uring_register_files(u);
 	uring_limit_workers(u, opts->iowq_cpu);
 	/* Saves a descriptor look-up per call; a refusal changes nothing else. */
 	if (io_uring_register_ring_fd(&u->uring) < 0)

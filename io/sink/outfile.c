@@ -575,5 +575,6 @@ int canp_out_open(struct canp_out *o, const struct canp_out_opts *opts)
 		return rc;
 	}
 	out_pick_policy(o, opts->policy);
+	canp_ring_file_add(o->ring, o->fd);
 	return 0;
 }

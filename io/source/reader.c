@@ -329,6 +329,7 @@ static void stream_gone(struct canp_stream *s)
 {
 	struct canp_reader *r = s->reader;
 
+	canp_ring_file_del(r->ring, s->fd);
 	close(s->fd);
 	s->fd = -1;
 	r->nr_open--;
@@ -405,6 +406,7 @@ int canp_reader_open(struct canp_reader *r, const char *path, uint64_t size,
 	}
 	s = canp_container_of(canp_list_pop(&r->free_streams), struct canp_stream, link);
 	s->fd = fd;
+	canp_ring_file_add(r->ring, fd);
 	s->policy = policy;
 	s->open = true;
 	s->stop = s->more = s->eof = false;

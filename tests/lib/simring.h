@@ -92,6 +92,18 @@ unsigned canp_ring_inflight(const struct canp_ring *r)
 	return r->nr;
 }
 
+void canp_ring_file_add(struct canp_ring *r, int fd)
+{
+	(void)r;
+	(void)fd;
+}
+
+void canp_ring_file_del(struct canp_ring *r, int fd)
+{
+	(void)r;
+	(void)fd;
+}
+
 void canp_ring_wake(struct canp_ring *r)
 {
 	(void)r;

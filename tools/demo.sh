@@ -89,7 +89,7 @@ const cols = (await ask(`SELECT "column", type, unit, factor, "offset" FROM '${d
   WHERE "table" = '${table}' ORDER BY factor = 1, "column" LIMIT 6`)).map((c) => c[0]);
 await ask(`SELECT * FROM '${dir}/${table}/*.parquet' ORDER BY ts, src LIMIT 4`);
 const col = cols[0]; // a scaled one where there is one
-await ask(`SELECT date_trunc('second', ts) AS second, count(*) AS rows, min("${col}") AS lowest,
+await ask(`SELECT date_trunc('minute', ts) AS minute, count(*) AS rows, min("${col}") AS lowest,
   round(avg("${col}"), 3) AS mean, max("${col}") AS highest
   FROM '${dir}/${table}/*.parquet' GROUP BY 1 ORDER BY 1 LIMIT 5`);
 END

@@ -16,9 +16,8 @@
 #define CANP_OPEN_RUNS_BYTES (48ULL << 20)
 #define INGEST_RUN_ROWS_MIN  1024u
 /* CSV runs stay under CANP_RUN_RAW_ROWS so that they travel as records. */
-#define INGEST_CSV_RUN_ROWS        768u
-#define INGEST_STAGING_BLOCKS      8u
-#define INGEST_STAGING_BLOCK_BYTES (1u << 20)
+#define INGEST_CSV_RUN_ROWS   768u
+#define INGEST_STAGING_BLOCKS 8u
 
 static uint64_t run_slots(const struct canp_table *t, uint32_t run_rows, bool ts_ns)
 {
@@ -65,7 +64,7 @@ static void plan_fixed(const struct canp_job *job, struct canp_job_mem *m)
 	ro.depth = job->opts.depth;
 	ro.slice_bytes = job->opts.slice_bytes;
 	m->reader_bytes = canp_align_up(canp_reader_bytes(&ro), 4096UL);
-	m->staging_bytes = (size_t)INGEST_STAGING_BLOCKS * INGEST_STAGING_BLOCK_BYTES;
+	m->staging_bytes = (size_t)INGEST_STAGING_BLOCKS * CANP_INGEST_STAGING_BLOCK_BYTES;
 	m->ring_bytes = m->reader_bytes + m->staging_bytes + 8192;
 	m->walker_bytes = canp_align_up(canp_walker_bytes(), 64UL);
 	m->probe_bytes = canp_align_up(canp_format_probe_scratch(), 64UL);

@@ -21,10 +21,9 @@
 #include "core/base/units.h"
 #include "io/ingest_shard.h"
 
-#define INGEST_TURN_NS             (400 * CANP_NS_PER_US)
-#define INGEST_SPACE_RETRY_NS      (1000 * CANP_NS_PER_MS)
-#define INGEST_STAGING_BLOCK_BYTES (1u << 20)
-#define INGEST_PRETOUCH_BYTES      (64ull << 20)
+#define INGEST_TURN_NS        (400 * CANP_NS_PER_US)
+#define INGEST_SPACE_RETRY_NS (1000 * CANP_NS_PER_MS)
+#define INGEST_PRETOUCH_BYTES (64ull << 20)
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -172,8 +171,8 @@ static int shard_setup_io(struct canp_ingest_shard *is)
 	ro.slice_bytes = is->job->opts.slice_bytes;
 	CANP_ASSERT(m->reader_bytes + m->staging_bytes <= m->ring_bytes);
 	is->reader = canp_reader_init(region, is->sh->ring, &ro);
-	canp_pool_init(&is->staging, region + m->reader_bytes, INGEST_STAGING_BLOCK_BYTES,
-		       (uint32_t)(m->staging_bytes / INGEST_STAGING_BLOCK_BYTES), 0);
+	canp_pool_init(&is->staging, region + m->reader_bytes, CANP_INGEST_STAGING_BLOCK_BYTES,
+		       (uint32_t)(m->staging_bytes / CANP_INGEST_STAGING_BLOCK_BYTES), 0);
 	return is->reader ? 0 : -EINVAL;
 }
 

@@ -15,6 +15,8 @@
 /* Frames a walker may deliver between two should_pause() questions: a verified member inflates to
  * at most 128 KiB, which is 5,461 frames of 24 bytes; text is cut into smaller steps. */
 #define CANP_INGEST_BURST_FRAMES 8192u
+/* One staging block of the output files. */
+#define CANP_INGEST_STAGING_BLOCK_BYTES (1u << 20)
 
 /* Memory plan: a pure function of plan and options, printed by --dry-run. All sizes in bytes. */
 struct canp_job_mem {
@@ -87,7 +89,6 @@ struct canp_ingest_shard {
 	struct canp_walker *walker;
 	struct canp_format_host host;
 	uint64_t deadline_ns; /* of this poll */
-	bool starved;         /* paused for page slots */
 	/* look-ahead: a stream opened before its turn */
 	struct canp_stream *ahead;
 	uint32_t ahead_src;

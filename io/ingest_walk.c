@@ -133,10 +133,8 @@ static bool ingest_should_pause(void *arg)
 {
 	struct canp_ingest_shard *is = arg;
 
-	if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES)) {
-		is->starved = true;
+	if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES))
 		return true;
-	}
 	return canp_clock_ns() >= is->deadline_ns;
 }
 
@@ -331,7 +329,6 @@ static unsigned ingest_walk(struct canp_ingest_shard *is)
 			return work;
 		if (eof)
 			ingest_look_ahead(is);
-		is->starved = false;
 		res = canp_walker_walk(is->walker, win, len, base, eof, &consumed);
 		CANP_ASSERT(consumed <= len);
 		work++;

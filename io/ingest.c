@@ -46,8 +46,7 @@ const struct canp_input *canp_job_input(const struct canp_job *job, uint32_t src
 	return &job->scan->files[job->order ? job->order[src] : src];
 }
 
-/* ---- what the shards ask
- * -----------------------------------------------------------------------*/
+/* ---- what the shards ask ---- */
 
 struct canp_ingest_shard *canp_job_shard(struct canp_job *job, unsigned index)
 {
@@ -147,8 +146,7 @@ void canp_job_collect_unknown(struct canp_job *job, const struct canp_group *gro
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* ---- create
- * ------------------------------------------------------------------------------------*/
+/* ---- create ---- */
 
 /* --order=size: largest first, listing order among equals. */
 static const struct canp_dirscan *order_scan;
@@ -381,8 +379,7 @@ void canp_job_destroy(struct canp_job *job)
 	free(job);
 }
 
-/* ---- run
- * ---------------------------------------------------------------------------------------*/
+/* ---- run ---- */
 
 static int job_open_output(struct canp_job *job, struct canp_strbuf *err)
 {

@@ -28,8 +28,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* ---- messages
- * ----------------------------------------------------------------------------------*/
+/* ---- messages ---- */
 
 static void shard_ticket_home(struct canp_ingest_shard *is, struct canp_msg *msg)
 {
@@ -72,8 +71,7 @@ static void shard_on_msg(void *arg, unsigned from, struct canp_msg *msg, bool re
 		canp_writer_end(is->writer);
 }
 
-/* ---- pollers
- * -----------------------------------------------------------------------------------*/
+/* ---- pollers ---- */
 
 /* The first error stops the job: no new unit starts, owners give up, published parts stay. */
 static void shard_fail(struct canp_ingest_shard *is, int err, const char *what)
@@ -150,8 +148,7 @@ static unsigned shard_writer_poll(void *arg, uint64_t now_ns)
 	return work;
 }
 
-/* ---- set-up
- * ------------------------------------------------------------------------------------*/
+/* ---- set-up ---- */
 
 static void *shard_carve(struct canp_ingest_shard *is, const char *name, size_t bytes, size_t align)
 {

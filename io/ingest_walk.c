@@ -30,8 +30,7 @@
 
 #define INGEST_PROBE_BYTES (64u << 10)
 
-/* ---- page slots
- * --------------------------------------------------------------------------------*/
+/* ---- page slots ---- */
 
 bool canp_ingest_has_room(struct canp_ingest_shard *is, uint32_t frames)
 {
@@ -104,8 +103,7 @@ void canp_ingest_chunk(void *arg, unsigned slot, const struct canp_table *table,
 		canp_ingest_send_run(is, slot);
 }
 
-/* ---- what the walker tells us
- * ------------------------------------------------------------------*/
+/* ---- what the walker tells us ---- */
 
 static void ingest_fault(void *arg, const struct canp_fault *f)
 {
@@ -138,8 +136,7 @@ static bool ingest_should_pause(void *arg)
 	return canp_clock_ns() >= is->deadline_ns;
 }
 
-/* ---- files
- * -------------------------------------------------------------------------------------*/
+/* ---- files ---- */
 
 static void ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code code, int err,
 			     const char *what)
@@ -345,8 +342,7 @@ static unsigned ingest_walk(struct canp_ingest_shard *is)
 	}
 }
 
-/* ---- units
- * -------------------------------------------------------------------------------------*/
+/* ---- units ---- */
 
 static void ingest_delay_over(struct canp_timer *t)
 {

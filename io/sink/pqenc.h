@@ -98,8 +98,7 @@ size_t canp_pq_levels(const uint8_t *bits, uint32_t rows, uint8_t *out);
 /* The same for rows that are all present (level 1) or all null (level 0): <= 6 bytes. */
 size_t canp_pq_levels_same(unsigned level, uint32_t rows, uint8_t *out);
 
-/* ---- page headers
- * ------------------------------------------------------------------------------*/
+/* ---- page headers ---- */
 struct canp_pq_pagehdr {
 	enum canp_pq_page type;
 	enum canp_pq_encoding encoding;

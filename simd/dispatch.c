@@ -26,6 +26,7 @@ struct canp_simd canp_simd = {
 	.extract16 = canp_extract16_scalar,
 	.extract32 = canp_extract32_scalar,
 	.extract64 = canp_extract64_scalar,
+	.varying = canp_varying_scalar,
 	.range_mask = canp_range_mask_scalar,
 	.compress16 = canp_compress16_scalar,
 	.compress32 = canp_compress32_scalar,
@@ -33,6 +34,9 @@ struct canp_simd canp_simd = {
 	.pack16 = canp_pack16_scalar,
 	.pack32 = canp_pack32_scalar,
 	.pack64 = canp_pack64_scalar,
+	.ns_to_us = canp_ns_to_us_scalar,
+	.differences = canp_differences_scalar,
+	.delta_block = canp_delta_block_scalar,
 };
 
 static const char *const simd_isa_names[CANP_ISA_NR] = {"scalar", "avx2", "avx512"};

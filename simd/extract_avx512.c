@@ -217,6 +217,28 @@ void canp_extract64_avx512(const uint64_t *win, size_t n, unsigned shift, unsign
 	mm->max = _mm512_reduce_max_epu64(hi);
 }
 
+uint64_t canp_varying_avx512(const uint64_t *v, size_t n)
+{
+	__m512i a = _mm512_setzero_si512(), b = a, first;
+	size_t i = 0;
+
+	if (n == 0)
+		return 0;
+	first = _mm512_set1_epi64((long long)v[0]);
+	/* a | (x ^ first) */
+	for (; i + 16 <= n; i += 16) {
+		a = _mm512_ternarylogic_epi64(a, _mm512_load_si512(v + i), first, 0xf6);
+		b = _mm512_ternarylogic_epi64(b, _mm512_load_si512(v + i + 8), first, 0xf6);
+	}
+	for (; i < n; i += 8) {
+		__mmask8 m = (__mmask8)(n - i >= 8 ? 0xffu : 0xffu >> (8 - (n - i)));
+
+		b = _mm512_ternarylogic_epi64(b, _mm512_mask_loadu_epi64(first, m, v + i), first,
+					      0xf6);
+	}
+	return (uint64_t)_mm512_reduce_or_epi64(_mm512_or_si512(a, b));
+}
+
 void canp_range_mask_avx512(const uint64_t *win, size_t n, unsigned shift, unsigned len,
 			    uint64_t lo, uint64_t hi, uint32_t mask[8])
 {

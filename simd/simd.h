@@ -54,6 +54,10 @@ struct canp_simd {
 	void (*extract64)(const uint64_t *win, size_t n, unsigned shift, unsigned len,
 			  uint64_t flip, uint64_t *out, struct canp_minmax *mm);
 
+	/* The bits in which any of n values differs from the first; 0 for n = 0. A column cut from
+	 * a window is constant when none of its bits is set. v: 64-byte aligned, read exactly. */
+	uint64_t (*varying)(const uint64_t *v, size_t n);
+
 	/* Multiplexing: bit i of mask (LSB first, 8 words of 32 rows) = lo <= raw(win[i]) <= hi
 	 * (unsigned compare of the unflipped raw value). Bits >= n are 0. */
 	void (*range_mask)(const uint64_t *win, size_t n, unsigned shift, unsigned len, uint64_t lo,
@@ -70,6 +74,18 @@ struct canp_simd {
 	size_t (*pack16)(const uint16_t *v, size_t n, unsigned w, uint8_t *out);
 	size_t (*pack32)(const uint32_t *v, size_t n, unsigned w, uint8_t *out);
 	size_t (*pack64)(const uint64_t *v, size_t n, unsigned w, uint8_t *out);
+
+	/* us[i] = floor(ns[i] / 1000), any value. Both 64-byte aligned with room for n rounded up
+	 * to 32, not overlapping. */
+	void (*ns_to_us)(const int64_t *ns, size_t n, int64_t *us);
+	/* out[i] = v[i] - v[i - 1] with v[-1] = last, modulo 2^64; is32: modulo 2^32 and then
+	 * sign-extended. True when some v[i] < v[i - 1]. Reads and writes exactly n, any alignment.
+	 */
+	bool (*differences)(const int64_t *v, size_t n, int64_t last, bool is32, int64_t *out);
+	/* One block of Parquet's DELTA_BINARY_PACKED (128 values in 4 miniblocks) of n differences,
+	 * 1..128; a block that is not full is the last of its page. d: 64-byte aligned, read
+	 * exactly. out: room for 14 + 1024 bytes and CANP_SIMD_PAD of slack. Returns the bytes. */
+	size_t (*delta_block)(const int64_t *d, size_t n, uint8_t *out);
 };
 
 /* The chosen table. Valid after canp_simd_init(); any thread, read-only. */

@@ -177,7 +177,7 @@ static size_t block_full(const int64_t *d, uint8_t *out)
 
 #pragma GCC unroll 16
 	for (unsigned k = 0; k < 16; k++)
-		x[k] = _mm512_load_si512(d + 8 * k);
+		x[k] = _mm512_loadu_si512(d + 8 * k);
 	min = block_min(x);
 	low = _mm512_set1_epi64(min);
 	width = out + canp_delta_zigzag(out, min);

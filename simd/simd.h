@@ -83,8 +83,8 @@ struct canp_simd {
 	 */
 	bool (*differences)(const int64_t *v, size_t n, int64_t last, bool is32, int64_t *out);
 	/* One block of Parquet's DELTA_BINARY_PACKED (128 values in 4 miniblocks) of n differences,
-	 * 1..128; a block that is not full is the last of its page. d: 64-byte aligned, read
-	 * exactly. out: room for 14 + 1024 bytes and CANP_SIMD_PAD of slack. Returns the bytes. */
+	 * 1..128; a block that is not full is the last of its page. d: any alignment, read exactly.
+	 * out: room for 14 + 1024 bytes and CANP_SIMD_PAD of slack. Returns the bytes. */
 	size_t (*delta_block)(const int64_t *d, size_t n, uint8_t *out);
 };
 

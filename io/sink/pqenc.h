@@ -74,12 +74,14 @@ void canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, uint16_t *used,
 
 /* ---- DELTA_BINARY_PACKED, blocks of 128, 4 miniblocks ------------------------------------------
  * The header holds the number of values, so it is made last and put in front. Zero-initialise. */
+#define CANP_DELTA_VALUES 128u
 struct canp_delta {
+	int64_t pend[CANP_DELTA_VALUES]; /* differences of the open block */
+	int64_t first, last;
 	uint32_t count; /* values added */
 	uint16_t nr_pend;
 	bool is32; /* INT32: differences wrap modulo 2^32. Set before the first value. */
-	int64_t first, last;
-	int64_t pend[128]; /* differences of the open block */
+	bool back; /* some value was below the one before it */
 };
 #define CANP_DELTA_BLOCK_MAX (10u + 4u + 128u * 8u + CANP_SIMD_PAD)
 /* Room one canp_delta_add() of 256 values may touch. */

@@ -82,27 +82,6 @@ void canp_ns_to_us_avx512(const int64_t *ns, size_t n, int64_t *us)
 		us_far(ns, n, us);
 }
 
-bool canp_differences_avx512(const int64_t *v, size_t n, int64_t last, bool is32, int64_t *out)
-{
-	const __m128i narrow = _mm_cvtsi32_si128(is32 ? 32 : 0);
-	__m512i before = _mm512_set1_epi64(last);
-	__mmask8 back = 0;
-
-	for (size_t i = 0; i < n; i += 8) {
-		__mmask8 m = delta_tail(n - i);
-		__m512i x = _mm512_maskz_loadu_epi64(m, v + i), d;
-
-		before = _mm512_alignr_epi64(x, before, 7);
-		back |= _mm512_mask_cmplt_epi64_mask(m, x, before);
-		d = _mm512_sub_epi64(x, before);
-		/* Of a 32-bit column the low half counts, with its sign. */
-		d = _mm512_sra_epi64(_mm512_sll_epi64(d, narrow), narrow);
-		_mm512_mask_storeu_epi64(out + i, m, d);
-		before = x;
-	}
-	return back != 0;
-}
-
 /* ---- one block --------------------------------------------------------------------------------*/
 
 /* Four registers of eight values, w <= 16: lane j of the merged one holds words j, 8 + j, .. */
@@ -169,17 +148,13 @@ static inline int64_t block_min(const __m512i x[16])
 		_mm512_min_epi64(_mm512_min_epi64(m[0], m[1]), _mm512_min_epi64(m[2], m[3])));
 }
 
-static size_t block_full(const int64_t *d, uint8_t *out)
+/* Packs 128 differences. */
+static inline size_t block_pack(__m512i x[16], uint8_t *out)
 {
 	uint8_t *width, *to;
-	__m512i x[16], low;
-	int64_t min;
+	int64_t min = block_min(x);
+	__m512i low = _mm512_set1_epi64(min);
 
-#pragma GCC unroll 16
-	for (unsigned k = 0; k < 16; k++)
-		x[k] = _mm512_loadu_si512(d + 8 * k);
-	min = block_min(x);
-	low = _mm512_set1_epi64(min);
 	width = out + canp_delta_zigzag(out, min);
 	to = width + 4;
 #pragma GCC unroll 4
@@ -196,18 +171,42 @@ static size_t block_full(const int64_t *d, uint8_t *out)
 	return (size_t)(to - out);
 }
 
-size_t canp_delta_block_avx512(const int64_t *d, size_t n, uint8_t *out)
+/* A block that is not full: what is missing counts as the smallest difference, which takes no bits,
+ * and miniblocks of nothing else no bytes. */
+static size_t block_part(const int64_t *v, size_t n, bool is32, uint8_t *out, bool *back)
 {
-	int64_t v[128] CANP_ALIGNED(64), min = d[0];
+	int64_t d[128] CANP_ALIGNED(64), min = INT64_MAX;
+	__m512i x[16];
 
-	if (canp_likely(n == 128))
-		return block_full(d, out);
-	/* What is missing counts as the smallest: no bits, and miniblocks of no bytes. */
-	for (size_t i = 1; i < n; i++)
+	for (size_t i = 0; i < 128; i++) {
+		uint64_t diff = i < n ? (uint64_t)v[i + 1] - (uint64_t)v[i] : (uint64_t)min;
+
+		*back |= i < n && v[i + 1] < v[i];
+		d[i] = is32 && i < n ? (int32_t)(uint32_t)diff : (int64_t)diff;
 		min = canp_min(min, d[i]);
-	memcpy(v, d, n * sizeof(v[0]));
-	for (size_t i = n; i < 128; i++)
-		v[i] = min;
-	return block_full(v, out);
+	}
+	for (unsigned k = 0; k < 16; k++)
+		x[k] = _mm512_load_si512(d + 8 * k);
+	return block_pack(x, out);
+}
+
+size_t canp_delta_block_avx512(const int64_t *v, size_t n, bool is32, uint8_t *out, bool *back)
+{
+	__mmask8 less = 0;
+	__m512i x[16];
+
+	if (canp_unlikely(n != 128))
+		return block_part(v, n, is32, out, back);
+#pragma GCC unroll 16
+	for (unsigned k = 0; k < 16; k++) {
+		__m512i a = _mm512_loadu_si512(v + 8 * k), b = _mm512_loadu_si512(v + 8 * k + 1);
+
+		less |= _mm512_cmplt_epi64_mask(b, a);
+		x[k] = _mm512_sub_epi64(b, a);
+	}
+	*back |= less != 0;
+	for (unsigned k = 0; canp_unlikely(is32) && k < 16; k++)
+		x[k] = _mm512_srai_epi64(_mm512_slli_epi64(x[k], 32), 32);
+	return block_pack(x, out);
 }
 #endif

@@ -17,41 +17,32 @@ void canp_ns_to_us_scalar(const int64_t *ns, size_t n, int64_t *us)
 		us[i] = canp_floor_div(ns[i], CANP_NS_PER_US);
 }
 
-bool canp_differences_scalar(const int64_t *v, size_t n, int64_t last, bool is32, int64_t *out)
+size_t canp_delta_block_scalar(const int64_t *v, size_t n, bool is32, uint8_t *out, bool *back)
 {
-	bool back = false;
-
-	for (size_t i = 0; i < n; i++) {
-		uint64_t diff = (uint64_t)v[i] - (uint64_t)last;
-
-		back |= v[i] < last;
-		last = v[i];
-		out[i] = is32 ? (int32_t)(uint32_t)diff : (int64_t)diff;
-	}
-	return back;
-}
-
-size_t canp_delta_block_scalar(const int64_t *d, size_t n, uint8_t *out)
-{
-	int64_t min = d[0];
+	int64_t d[128], min = INT64_MAX;
 	uint8_t *width;
 	size_t len;
 
-	for (size_t i = 1; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		uint64_t diff = (uint64_t)v[i + 1] - (uint64_t)v[i];
+
+		*back |= v[i + 1] < v[i];
+		d[i] = is32 ? (int32_t)(uint32_t)diff : (int64_t)diff;
 		min = canp_min(min, d[i]);
+	}
 	len = canp_delta_zigzag(out, min);
 	width = out + len;
 	canp_put_le32(width, 0);
 	len += 4;
 	for (size_t m = 0; m < n; m += 32) {
-		uint64_t v[32], any = 0;
+		uint64_t x[32], any = 0;
 
 		for (size_t i = 0; i < 32; i++) {
-			v[i] = m + i < n ? (uint64_t)d[m + i] - (uint64_t)min : 0;
-			any |= v[i];
+			x[i] = m + i < n ? (uint64_t)d[m + i] - (uint64_t)min : 0;
+			any |= x[i];
 		}
 		width[m / 32] = any ? (uint8_t)(64 - __builtin_clzll(any)) : 0;
-		len += canp_pack64_scalar(v, 32, width[m / 32], out + len);
+		len += canp_pack64_scalar(x, 32, width[m / 32], out + len);
 	}
 	return len;
 }

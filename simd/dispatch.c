@@ -35,7 +35,6 @@ struct canp_simd canp_simd = {
 	.pack32 = canp_pack32_scalar,
 	.pack64 = canp_pack64_scalar,
 	.ns_to_us = canp_ns_to_us_scalar,
-	.differences = canp_differences_scalar,
 	.delta_block = canp_delta_block_scalar,
 };
 

@@ -30,9 +30,8 @@
 #define CANP_KERNEL_pack32(f)     size_t f(const uint32_t *v, size_t n, unsigned w, uint8_t *out);
 #define CANP_KERNEL_pack64(f)     size_t f(const uint64_t *v, size_t n, unsigned w, uint8_t *out);
 #define CANP_KERNEL_ns_to_us(f)   void f(const int64_t *ns, size_t n, int64_t *us);
-#define CANP_KERNEL_differences(f)                                                                 \
-	bool f(const int64_t *v, size_t n, int64_t last, bool is32, int64_t *out);
-#define CANP_KERNEL_delta_block(f) size_t f(const int64_t *d, size_t n, uint8_t *out);
+#define CANP_KERNEL_delta_block(f)                                                                 \
+	size_t f(const int64_t *v, size_t n, bool is32, uint8_t *out, bool *back);
 
 #define K(kernel, isa, func, needs, text) CANP_KERNEL_##kernel(func)
 #include "simd/kernels.def"

@@ -78,14 +78,12 @@ struct canp_simd {
 	/* us[i] = floor(ns[i] / 1000), any value. Both 64-byte aligned with room for n rounded up
 	 * to 32, not overlapping. */
 	void (*ns_to_us)(const int64_t *ns, size_t n, int64_t *us);
-	/* out[i] = v[i] - v[i - 1] with v[-1] = last, modulo 2^64; is32: modulo 2^32 and then
-	 * sign-extended. True when some v[i] < v[i - 1]. Reads and writes exactly n, any alignment.
-	 */
-	bool (*differences)(const int64_t *v, size_t n, int64_t last, bool is32, int64_t *out);
-	/* One block of Parquet's DELTA_BINARY_PACKED (128 values in 4 miniblocks) of n differences,
-	 * 1..128; a block that is not full is the last of its page. d: any alignment, read exactly.
+	/* One block of Parquet's DELTA_BINARY_PACKED (128 values in 4 miniblocks) of the n
+	 * differences v[i + 1] - v[i], 1..128, modulo 2^64; is32: modulo 2^32, then sign-extended.
+	 * A block that is not full is the last of its page. *back becomes true when some value is
+	 * below the one before it, else it stays. v: n + 1 values, any alignment, read exactly.
 	 * out: room for 14 + 1024 bytes and CANP_SIMD_PAD of slack. Returns the bytes. */
-	size_t (*delta_block)(const int64_t *d, size_t n, uint8_t *out);
+	size_t (*delta_block)(const int64_t *v, size_t n, bool is32, uint8_t *out, bool *back);
 };
 
 /* The chosen table. Valid after canp_simd_init(); any thread, read-only. */

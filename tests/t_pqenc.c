@@ -134,6 +134,37 @@ static void equal_chunks_merge_into_one_run(void **state)
 	assert_int_equal(n, 4); /* 32,768 << 1 takes three bytes, the value one */
 }
 
+/* The bytes do not depend on the portions; direction and bounds are those of the values. */
+static void check_delta_portions(const struct canp_delta *d, const int64_t *v, uint32_t n,
+				 const uint8_t *want, size_t want_len)
+{
+	struct canp_delta e = {.is32 = d->is32};
+	uint8_t *out = malloc((n / 128u + 3) * CANP_DELTA_ROOM);
+	struct pqgen_rng rng = {n};
+	bool back = false;
+	size_t len = 0;
+
+	for (uint32_t i = 0, k; i < n; i += k) {
+		k = pqgen_below(&rng, 257);
+		k = k < n - i ? k : n - i;
+		len += canp_delta_add(&e, v + i, k, out + len);
+	}
+	len += canp_delta_finish(&e, out + len);
+	assert_int_equal(len, want_len);
+	assert_memory_equal(out, want, len);
+	for (uint32_t i = 0; i < n; i++) {
+		assert_true(d->min <= v[i] && v[i] <= d->max);
+		assert_true(e.min <= v[i] && v[i] <= e.max);
+		back |= i && v[i] < v[i - 1];
+	}
+	if (n) {
+		assert_true(d->back == back && e.back == back);
+		assert_true(d->first == v[0] && d->last == v[n - 1]);
+		assert_true(d->min == e.min && d->max == e.max);
+	}
+	free(out);
+}
+
 static void check_delta(const int64_t *v, uint32_t n, bool is32)
 {
 	struct canp_delta d = {.is32 = is32};
@@ -151,6 +182,7 @@ static void check_delta(const int64_t *v, uint32_t n, bool is32)
 	assert_int_equal(pqread_delta(out + CANP_DELTA_HEAD - hn, len + hn, is32, dec, n), 0);
 	for (uint32_t i = 0; i < n; i++)
 		assert_true(dec[i] == (is32 ? (uint32_t)v[i] : (uint64_t)v[i]));
+	check_delta_portions(&d, v, n, out + CANP_DELTA_HEAD, len);
 	free(out);
 	free(dec);
 }

@@ -370,28 +370,11 @@ static void bytes_add(struct canp_runb *b, struct canp_colview *v, struct canp_r
 	}
 }
 
-/* Bounds cost a loop only where times go back: in ascending rows they are the ends. */
 static void ts_add(struct canp_runb *b, struct canp_run_ts *t, const int64_t *v, uint32_t n)
 {
-	struct canp_delta *d = &t->delta;
-
 	canp_segcut_room(&t->cut, &t->val, b->o.pool, b->privileged,
 			 CANP_DELTA_ROOM + CANP_DELTA_BLOCK_MAX);
-	if (!d->count) {
-		t->ascending = true;
-		t->min = t->max = v[0];
-	}
-	d->back = false;
-	t->cut.at += canp_delta_add(d, v, n, t->cut.at);
-	t->max = canp_max(t->max, v[n - 1]);
-	t->min = canp_min(t->min, v[0]);
-	if (canp_likely(!d->back))
-		return;
-	t->ascending = false;
-	for (uint32_t i = 0; i < n; i++) {
-		t->min = canp_min(t->min, v[i]);
-		t->max = canp_max(t->max, v[i]);
-	}
+	t->cut.at += canp_delta_add(&t->delta, v, n, t->cut.at);
 }
 
 static void encode_ts(struct canp_runb *b, struct canp_colview *v)
@@ -576,6 +559,9 @@ static void finish_ts(struct canp_run_ts *t)
 		return;
 	t->cut.at += canp_delta_finish(&t->delta, t->cut.at);
 	canp_segcut_sync(&t->cut, &t->val);
+	t->min = t->delta.min;
+	t->max = t->delta.max;
+	t->ascending = !t->delta.back;
 }
 
 void canp_runb_finish(struct canp_runb *b, uint64_t unit, struct canp_run **out)

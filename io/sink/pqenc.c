@@ -241,37 +241,62 @@ void canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, uint16_t *used,
 	}
 }
 
-/* Differences go straight into the open block and from there into packed bytes. */
+/* Packs v[1..n] behind v[0]. Bounds cost a loop only where values go back. */
+static size_t delta_block(struct canp_delta *d, const int64_t *v, size_t n, uint8_t *out)
+{
+	bool back = false;
+	size_t len = canp_simd.delta_block(v, n, d->is32, out, &back);
+
+	/* v[0] is counted already; without a step back the last one is the highest. */
+	for (size_t i = back ? 1 : n; i <= n; i++) {
+		d->min = canp_min(d->min, v[i]);
+		d->max = canp_max(d->max, v[i]);
+	}
+	d->back |= back;
+	return len;
+}
+
+/* Whole blocks are packed where they lie; the ends wait in the open block. */
 size_t canp_delta_add(struct canp_delta *d, const int64_t *v, size_t n, uint8_t *out)
 {
+	const size_t block = CANP_DELTA_VALUES;
 	size_t len = 0, i = 0;
 
 	if (!n)
 		return 0;
 	if (!d->count) {
-		d->first = d->last = v[0];
+		d->first = d->min = d->max = d->open[0] = v[0];
 		i = 1;
 	}
 	d->count += (uint32_t)n;
+	d->last = v[n - 1];
 	while (i < n) {
-		size_t k = canp_min(n - i, (size_t)(CANP_DELTA_VALUES - d->nr_pend));
+		size_t k = canp_min(n - i, block - d->nr_open);
 
-		d->back |= canp_simd.differences(v + i, k, d->last, d->is32, d->pend + d->nr_pend);
+		if (k == block && i) {
+			len += delta_block(d, v + i - 1, block, out + len);
+			d->open[0] = v[i + block - 1];
+		} else {
+			memcpy(d->open + 1 + d->nr_open, v + i, k * sizeof(*v));
+			d->nr_open = (uint16_t)(d->nr_open + k);
+			if (d->nr_open == block)
+				len += canp_delta_finish(d, out + len);
+		}
 		i += k;
-		d->last = v[i - 1];
-		d->nr_pend = (uint16_t)(d->nr_pend + k);
-		if (d->nr_pend == CANP_DELTA_VALUES)
-			len += canp_delta_finish(d, out + len);
 	}
 	return len;
 }
 
 size_t canp_delta_finish(struct canp_delta *d, uint8_t *out)
 {
-	size_t n = d->nr_pend;
+	size_t n = d->nr_open, len;
 
-	d->nr_pend = 0;
-	return n ? canp_simd.delta_block(d->pend, n, out) : 0;
+	if (!n)
+		return 0;
+	len = delta_block(d, d->open, n, out);
+	d->open[0] = d->open[n];
+	d->nr_open = 0;
+	return len;
 }
 
 size_t canp_delta_head(const struct canp_delta *d, uint8_t *out)

@@ -76,12 +76,14 @@ void canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, uint16_t *used,
  * The header holds the number of values, so it is made last and put in front. Zero-initialise. */
 #define CANP_DELTA_VALUES 128u
 struct canp_delta {
-	int64_t pend[CANP_DELTA_VALUES]; /* differences of the open block */
+	/* The open block: the value before it, then its values. */
+	int64_t open[1 + CANP_DELTA_VALUES];
 	int64_t first, last;
-	uint32_t count; /* values added */
-	uint16_t nr_pend;
+	int64_t min, max; /* of the values, once finished; undefined when there are none */
+	uint32_t count;   /* values added */
+	uint16_t nr_open;
 	bool is32; /* INT32: differences wrap modulo 2^32. Set before the first value. */
-	bool back; /* some value was below the one before it */
+	bool back; /* some value was below the one before it, once finished */
 };
 #define CANP_DELTA_BLOCK_MAX (10u + 4u + 128u * 8u + CANP_SIMD_PAD)
 /* Room one canp_delta_add() of 256 values may touch. */

@@ -85,7 +85,7 @@ void canp_ns_to_us_avx512(const int64_t *ns, size_t n, int64_t *us)
 /* ---- one block --------------------------------------------------------------------------------*/
 
 /* Four registers of eight values, w <= 16: lane j of the merged one holds words j, 8 + j, .. */
-static inline void mini_narrow(const __m512i x[4], unsigned w, uint8_t *out)
+CANP_INLINE void mini_narrow(const __m512i x[4], unsigned w, uint8_t *out)
 {
 	const __m512i order =
 		_mm512_set_epi16(31, 27, 23, 19, 15, 11, 7, 3, 30, 26, 22, 18, 14, 10, 6, 2, 29, 25,
@@ -119,7 +119,7 @@ static inline void mini_wide(const __m512i x[4], unsigned w, uint8_t *out)
 		_mm512_storeu_si512(out, pack_wide64_step(x[k], &c));
 }
 
-static inline size_t mini_pack(const __m512i x[4], unsigned w, uint8_t *out)
+CANP_INLINE size_t mini_pack(const __m512i x[4], unsigned w, uint8_t *out)
 {
 	if (canp_likely(w - 1 < 16))
 		mini_narrow(x, w, out);
@@ -130,14 +130,14 @@ static inline size_t mini_pack(const __m512i x[4], unsigned w, uint8_t *out)
 	return 4 * w;
 }
 
-static inline unsigned mini_width(const __m512i x[4])
+CANP_INLINE unsigned mini_width(const __m512i x[4])
 {
 	__m512i any = _mm512_or_si512(OR3(x[0], x[1], x[2]), x[3]);
 
 	return 64 - (unsigned)_lzcnt_u64((uint64_t)_mm512_reduce_or_epi64(any));
 }
 
-static inline int64_t block_min(const __m512i x[16])
+CANP_INLINE int64_t block_min(const __m512i x[16])
 {
 	__m512i m[4];
 
@@ -149,7 +149,7 @@ static inline int64_t block_min(const __m512i x[16])
 }
 
 /* Packs 128 differences. */
-static inline size_t block_pack(__m512i x[16], uint8_t *out)
+CANP_INLINE size_t block_pack(__m512i x[16], uint8_t *out)
 {
 	uint8_t *width, *to;
 	int64_t min = block_min(x);
@@ -190,23 +190,30 @@ static size_t block_part(const int64_t *v, size_t n, bool is32, uint8_t *out, bo
 	return block_pack(x, out);
 }
 
-size_t canp_delta_block_avx512(const int64_t *v, size_t n, bool is32, uint8_t *out, bool *back)
+CANP_INLINE size_t block_full(const int64_t *v, bool is32, uint8_t *out, bool *back)
 {
 	__mmask8 less = 0;
 	__m512i x[16];
 
-	if (canp_unlikely(n != 128))
-		return block_part(v, n, is32, out, back);
 #pragma GCC unroll 16
 	for (unsigned k = 0; k < 16; k++) {
 		__m512i a = _mm512_loadu_si512(v + 8 * k), b = _mm512_loadu_si512(v + 8 * k + 1);
 
 		less |= _mm512_cmplt_epi64_mask(b, a);
 		x[k] = _mm512_sub_epi64(b, a);
+		if (is32) /* the low half counts, with its sign */
+			x[k] = _mm512_srai_epi64(_mm512_slli_epi64(x[k], 32), 32);
 	}
 	*back |= less != 0;
-	for (unsigned k = 0; canp_unlikely(is32) && k < 16; k++)
-		x[k] = _mm512_srai_epi64(_mm512_slli_epi64(x[k], 32), 32);
 	return block_pack(x, out);
+}
+
+size_t canp_delta_block_avx512(const int64_t *v, size_t n, bool is32, uint8_t *out, bool *back)
+{
+	if (canp_unlikely(n != 128))
+		return block_part(v, n, is32, out, back);
+	if (canp_unlikely(is32))
+		return block_full(v, true, out, back);
+	return block_full(v, false, out, back);
 }
 #endif

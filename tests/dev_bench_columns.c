@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <zlib.h>
 
@@ -213,6 +214,7 @@ int main(int argc, char **argv)
 	struct canp_plan_opts po = {.nr_dbcs = 1};
 	unsigned rounds = argc > 3 ? (unsigned)atoi(argv[3]) : 9;
 	enum canp_isa isa = CANP_ISA_AUTO;
+	void *slots;
 	struct canp_strbuf err = CANP_STRBUF_INIT;
 
 	if (argc < 3 || !rounds || rounds > ROUNDS_MAX ||
@@ -227,8 +229,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	log_read(argv[1]);
-	canp_pool_init(&pool, aligned_alloc(8192, POOL_SLOTS * (size_t)CANP_PAGE_SLOT_BYTES),
-		       CANP_PAGE_SLOT_BYTES, POOL_SLOTS, 0);
+	slots = aligned_alloc(2 * CANP_MIB, POOL_SLOTS * (size_t)CANP_PAGE_SLOT_BYTES);
+	madvise(slots, POOL_SLOTS * (size_t)CANP_PAGE_SLOT_BYTES, MADV_HUGEPAGE);
+	canp_pool_init(&pool, slots, CANP_PAGE_SLOT_BYTES, POOL_SLOTS, 0);
 	builders = calloc(canp_plan_nr_slots(plan), sizeof(*builders));
 	for (unsigned r = 0; r < rounds + 1; r++)
 		for (unsigned k = 0; k < 3; k++) {

@@ -23,7 +23,9 @@
 #define RUNB_ROWS_BYTES 8192u
 /* Rows that one call encodes at most: a raw run appended to the raw rows held. */
 #define RUNB_BURST (2 * CANP_RUN_RAW_ROWS)
-#define SEG_BYTES  (sizeof(((struct canp_seg *)0)->data))
+/* What 256 timestamps take in the common case, for prefetching. */
+#define RUNB_TS_BYTES 512u
+#define SEG_BYTES     (sizeof(((struct canp_seg *)0)->data))
 
 /* How a chunk is added to a column (canp_runcol.op). */
 enum { OP_INDEX, OP_BOOL, OP_PLAIN, OP_BYTES, OP_SKIP };
@@ -256,6 +258,14 @@ static void index_minmax(const uint16_t *v, uint32_t n, struct canp_minmax *mm)
 	}
 }
 
+/* Asks for the bytes the next chunk will be written to. They were last used by another run, so they
+ * are far away, and a chunk writes faster than the lines come; until then they stay in the L2. */
+static void prefetch_ahead(const uint8_t *at, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes; i += CANP_CACHELINE)
+		__builtin_prefetch(at + i, 1);
+}
+
 static uint8_t *col_room(struct canp_runb *b, struct canp_runcol *rc)
 {
 	canp_segcut_room(&rc->cut, &rc->val, b->o.pool, b->privileged,
@@ -327,6 +337,7 @@ static void index_add(struct canp_runb *b, struct canp_colview *v, struct canp_r
 	}
 	out = col_room(b, rc);
 	rc->cut.at += canp_hybrid_add(&rc->hyb, val, present, rc->raw_bits, mm.min == mm.max, out);
+	prefetch_ahead(rc->cut.at, 32u * rc->raw_bits);
 }
 
 static void plain_add(struct canp_runb *b, struct canp_colview *v, const struct canp_col *col,
@@ -375,6 +386,7 @@ static void ts_add(struct canp_runb *b, struct canp_run_ts *t, const int64_t *v,
 	canp_segcut_room(&t->cut, &t->val, b->o.pool, b->privileged,
 			 CANP_DELTA_ROOM + CANP_DELTA_BLOCK_MAX);
 	t->cut.at += canp_delta_add(&t->delta, v, n, t->cut.at);
+	prefetch_ahead(t->cut.at, RUNB_TS_BYTES);
 }
 
 static void encode_ts(struct canp_runb *b, struct canp_colview *v)

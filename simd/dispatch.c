@@ -31,6 +31,7 @@ struct canp_simd canp_simd = {
 	.compress16 = canp_compress16_scalar,
 	.compress32 = canp_compress32_scalar,
 	.compress64 = canp_compress64_scalar,
+	.bounds16 = canp_bounds16_scalar,
 	.pack16 = canp_pack16_scalar,
 	.pack32 = canp_pack32_scalar,
 	.pack64 = canp_pack64_scalar,

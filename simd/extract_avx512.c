@@ -315,4 +315,27 @@ size_t canp_compress64_avx512(uint64_t *v, size_t n, const uint32_t mask[8])
 	}
 	return kept;
 }
+
+void canp_bounds16_avx512(const uint16_t *v, size_t n, struct canp_minmax *mm)
+{
+	__m512i lo = _mm512_set1_epi64(-1), hi = _mm512_setzero_si512(), x;
+	size_t i = 0;
+
+	if (n == 0) {
+		*mm = (struct canp_minmax){.min = UINT64_MAX};
+		return;
+	}
+	for (; i + 32 <= n; i += 32) {
+		x = _mm512_loadu_si512(v + i);
+		lo = _mm512_min_epu16(lo, x);
+		hi = _mm512_max_epu16(hi, x);
+	}
+	if (i < n) {
+		__mmask32 m = (__mmask32)~0u >> (32 - (n - i));
+
+		lo = _mm512_min_epu16(lo, _mm512_mask_loadu_epi16(lo, m, v + i));
+		hi = _mm512_max_epu16(hi, _mm512_maskz_loadu_epi16(m, v + i));
+	}
+	extract_bounds16(lo, hi, mm);
+}
 #endif

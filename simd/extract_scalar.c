@@ -89,3 +89,12 @@ COMPRESS(16)
 COMPRESS(32)
 COMPRESS(64)
 #undef COMPRESS
+
+void canp_bounds16_scalar(const uint16_t *v, size_t n, struct canp_minmax *mm)
+{
+	*mm = (struct canp_minmax){.min = UINT64_MAX};
+	for (size_t i = 0; i < n; i++) {
+		mm->min = v[i] < mm->min ? v[i] : mm->min;
+		mm->max = v[i] > mm->max ? v[i] : mm->max;
+	}
+}

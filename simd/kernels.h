@@ -26,6 +26,7 @@
 #define CANP_KERNEL_compress16(f) size_t f(uint16_t *v, size_t n, const uint32_t mask[8]);
 #define CANP_KERNEL_compress32(f) size_t f(uint32_t *v, size_t n, const uint32_t mask[8]);
 #define CANP_KERNEL_compress64(f) size_t f(uint64_t *v, size_t n, const uint32_t mask[8]);
+#define CANP_KERNEL_bounds16(f)   void f(const uint16_t *v, size_t n, struct canp_minmax *mm);
 #define CANP_KERNEL_pack16(f)     size_t f(const uint16_t *v, size_t n, unsigned w, uint8_t *out);
 #define CANP_KERNEL_pack32(f)     size_t f(const uint32_t *v, size_t n, unsigned w, uint8_t *out);
 #define CANP_KERNEL_pack64(f)     size_t f(const uint64_t *v, size_t n, unsigned w, uint8_t *out);

@@ -68,6 +68,9 @@ struct canp_simd {
 	size_t (*compress32)(uint32_t *v, size_t n, const uint32_t mask[8]);
 	size_t (*compress64)(uint64_t *v, size_t n, const uint32_t mask[8]);
 
+	/* Bounds of n values; min > max when n is 0. Any alignment, read exactly. */
+	void (*bounds16)(const uint16_t *v, size_t n, struct canp_minmax *mm);
+
 	/* Parquet bit-packing, LSB first: n values (a multiple of 8) of w bits each, values < 2^w,
 	 * into exactly n*w/8 bytes. w: 0..16 / 0..32 / 0..64. v readable up to n rounded up to 32;
 	 * out must have CANP_SIMD_PAD bytes of slack behind. Returns the bytes produced. */

@@ -1,7 +1,8 @@
 /*
  * t_delta.c - the time kernels, every variant this CPU can run: microseconds round down at any
  * value, and a block of DELTA_BINARY_PACKED read back bit by bit is what the format asks for, at
- * every length and width, against inaccessible pages.
+ * every length and width, against inaccessible pages. Also the kernels that tell what a column is
+ * like before it is packed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -218,7 +219,8 @@ static void blocks_hold_their_differences_in_the_fewest_bits(void **state)
 	each_row("delta_block", row_block);
 }
 
-/* ---- varying bits -----------------------------------------------------------------------------*/
+/* ---- what a column is like
+ * -----------------------------------------------------------------------------*/
 
 typedef uint64_t varying_fn(const uint64_t *, size_t);
 
@@ -245,6 +247,34 @@ static void varying_bits_are_those_that_differ_from_the_first_row(void **state)
 	each_row("varying", row_varying);
 }
 
+typedef void bounds_fn(const uint16_t *, size_t, struct canp_minmax *);
+
+static void row_bounds(void (*f)(void))
+{
+	for (unsigned t = 0; t < 4000; t++) {
+		size_t n = t < 258 ? t : below(258);
+		uint16_t *v = (uint16_t *)(t & 1 ? in.mem : guard_rear(&in, n * 2));
+		struct canp_minmax mm = {7, 7}, want = {.min = UINT64_MAX};
+		uint16_t base = (uint16_t)hostile(), spread = (uint16_t)(1 + below(3000));
+
+		for (size_t i = 0; i < n; i++) {
+			v[i] = (uint16_t)(t % 3 ? base + below(spread) : (uint64_t)hostile());
+			want.min = canp_min(want.min, (uint64_t)v[i]);
+			want.max = canp_max(want.max, (uint64_t)v[i]);
+		}
+		if (t & 1) /* what lies behind the last one must not count */
+			memset(v + n, t & 2 ? 0xff : 0, 64);
+		((bounds_fn *)f)(v, n, &mm);
+		assert_true(mm.min == want.min && mm.max == want.max);
+	}
+}
+
+static void bounds_are_the_lowest_and_the_highest_value(void **state)
+{
+	(void)state;
+	each_row("bounds16", row_bounds);
+}
+
 static int spans_open(void **state)
 {
 	(void)state;
@@ -267,6 +297,7 @@ int main(void)
 		cmocka_unit_test(microseconds_round_down_at_any_value),
 		cmocka_unit_test(blocks_hold_their_differences_in_the_fewest_bits),
 		cmocka_unit_test(varying_bits_are_those_that_differ_from_the_first_row),
+		cmocka_unit_test(bounds_are_the_lowest_and_the_highest_value),
 	};
 
 	return cmocka_run_group_tests(tests, spans_open, spans_close);

@@ -249,15 +249,6 @@ static void validity_add(struct canp_runb *b, struct canp_runcol *rc, const uint
 	bits_put(rc->lev.head->data, row0, mask, n);
 }
 
-static void index_minmax(const uint16_t *v, uint32_t n, struct canp_minmax *mm)
-{
-	mm->min = mm->max = v[0];
-	for (uint32_t i = 1; i < n; i++) {
-		mm->min = canp_min(mm->min, (uint64_t)v[i]);
-		mm->max = canp_max(mm->max, (uint64_t)v[i]);
-	}
-}
-
 /* Asks for the bytes the next chunk will be written to. They were last used by another run, so they
  * are far away, and a chunk writes faster than the lines come; until then they stay in the L2. */
 static void prefetch_ahead(const uint8_t *at, uint32_t bytes)
@@ -328,7 +319,7 @@ static void index_add(struct canp_runb *b, struct canp_colview *v, struct canp_r
 	canp_simd.extract16(win, v->n, rc->shift, rc->raw_bits, rc->flip, val, &mm);
 	if (present < v->n) {
 		canp_simd.compress16(val, v->n, mask);
-		index_minmax(val, present, &mm);
+		canp_simd.bounds16(val, present, &mm);
 	}
 	index_bounds(rc, (uint16_t)mm.min, (uint16_t)mm.max);
 	if (rc->op == OP_BOOL) {

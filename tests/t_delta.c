@@ -219,8 +219,7 @@ static void blocks_hold_their_differences_in_the_fewest_bits(void **state)
 	each_row("delta_block", row_block);
 }
 
-/* ---- what a column is like
- * -----------------------------------------------------------------------------*/
+/* ---- what a column is like -------------------------------------------------------------------*/
 
 typedef uint64_t varying_fn(const uint64_t *, size_t);
 

@@ -138,7 +138,7 @@ static void equal_chunks_merge_into_one_run(void **state)
 static void check_delta_portions(const struct canp_delta *d, const int64_t *v, uint32_t n,
 				 const uint8_t *want, size_t want_len)
 {
-	struct canp_delta e = {.is32 = d->is32};
+	struct canp_delta e = {.is32 = d->is32, .bounds = true};
 	uint8_t *out = malloc((n / 128u + 3) * CANP_DELTA_ROOM);
 	struct pqgen_rng rng = {n};
 	bool back = false;
@@ -167,7 +167,7 @@ static void check_delta_portions(const struct canp_delta *d, const int64_t *v, u
 
 static void check_delta(const int64_t *v, uint32_t n, bool is32)
 {
-	struct canp_delta d = {.is32 = is32};
+	struct canp_delta d = {.is32 = is32, .bounds = true};
 	size_t cap = CANP_DELTA_HEAD + (n / 128u + 3) * CANP_DELTA_ROOM, len = 0;
 	uint8_t *out = malloc(cap), head[CANP_DELTA_HEAD];
 	uint64_t *dec = malloc((n + 1) * 8);

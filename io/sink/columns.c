@@ -462,6 +462,7 @@ static void encode_begin(struct canp_runb *b)
 	}
 	for (uint32_t i = 0; i < run->nr_cols; i++)
 		col_begin(canp_run_col(run, i), &run->table->cols[i]);
+	run->ts.delta.bounds = run->ts_ns.delta.bounds = true;
 	run->raw = false;
 	for (uint32_t row = 0; row < run->rows;) {
 		uint32_t in_slot = row % per, n = canp_min(run->rows - row, per - in_slot);

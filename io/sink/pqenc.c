@@ -241,18 +241,18 @@ void canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, uint16_t *used,
 	}
 }
 
-/* Packs v[1..n] behind v[0]. Bounds cost a loop only where values go back. */
+/* Packs v[1..n], which follow v[0]. Bounds cost a loop only where values go back. */
 static size_t delta_block(struct canp_delta *d, const int64_t *v, size_t n, uint8_t *out)
 {
 	bool back = false;
 	size_t len = canp_simd.delta_block(v, n, d->is32, out, &back);
 
+	d->back |= back;
 	/* v[0] is counted already; without a step back the last one is the highest. */
-	for (size_t i = back ? 1 : n; i <= n; i++) {
+	for (size_t i = back ? 1 : n; d->bounds && i <= n; i++) {
 		d->min = canp_min(d->min, v[i]);
 		d->max = canp_max(d->max, v[i]);
 	}
-	d->back |= back;
 	return len;
 }
 

@@ -79,11 +79,12 @@ struct canp_delta {
 	/* The open block: the value before it, then its values. */
 	int64_t open[1 + CANP_DELTA_VALUES];
 	int64_t first, last;
-	int64_t min, max; /* of the values, once finished; undefined when there are none */
+	int64_t min, max; /* with bounds: of the values, once finished and if there are any */
 	uint32_t count;   /* values added */
 	uint16_t nr_open;
-	bool is32; /* INT32: differences wrap modulo 2^32. Set before the first value. */
-	bool back; /* some value was below the one before it, once finished */
+	bool is32;   /* INT32: differences wrap modulo 2^32. Set before the first value. */
+	bool bounds; /* keep min and max. Set before the first value. */
+	bool back;   /* some value was below the one before it, once finished */
 };
 #define CANP_DELTA_BLOCK_MAX (10u + 4u + 128u * 8u + CANP_SIMD_PAD)
 /* Room one canp_delta_add() of 256 values may touch. */

@@ -28,6 +28,9 @@
 #define TRAFFIC_START 1704067200000000000ull /* 2024-01-01 */
 #define J1939_IDS     60u                    /* measured logs have 54 to 89 */
 #define J1939_BASE    0x98f00000u            /* bit 31: extended; broadcast groups from F000 on */
+/* Bytes of a payload that carry something, so that the data compresses nearly as measured logs do:
+ * 3.7 times with level 6 and members of 64 KiB; they reach 3.9. */
+#define J1939_USED    4u
 #define FRAMES_RECORD 256u
 #define CANP_HEAD     35u /* block header; its last 4 bytes are the member's length */
 #define BLF_FILE      144u
@@ -60,11 +63,14 @@ struct canp_gen_traffic *canp_bench_traffic_create(enum canp_bench_traffic kind)
 void canp_bench_traffic_next(struct canp_gen_traffic *t, enum canp_bench_traffic kind,
 			     struct canp_gen_frame *f)
 {
+	unsigned used;
+
 	canp_gen_traffic_next(t, f);
+	used = canp_min((unsigned)f->dlc, J1939_USED);
 	if (kind != CANP_BENCH_J1939)
 		return;
 	/* Groups always send 8 bytes; what is not available is all ones. */
-	memset(f->data + f->dlc, 0xff, sizeof(f->data) - f->dlc);
+	memset(f->data + used, 0xff, sizeof(f->data) - used);
 	f->dlc = 8;
 	f->id = J1939_BASE | f->id << 8;
 }
@@ -181,7 +187,7 @@ static int file_read(int fd, size_t max, uint8_t **out, size_t *n)
 	if (fstat(fd, &st))
 		return -errno;
 	if (!S_ISREG(st.st_mode))
-		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+		return S_ISDIR(st.st_mode) ? -EISDIR : -ESPIPE;
 	max = canp_min(max, (size_t)st.st_size);
 	*out = p = malloc(max + 1);
 	if (!p)

@@ -162,7 +162,7 @@ int canp_bench_inflate(struct canp_bench_out *out, const char *name, double gate
 	canp_bench_form(&line, "zlib", CANP_BENCH_OTHER, zlib_pass, in, work);
 	rc = canp_bench_line(out, &line);
 	if (!rc && in->failed)
-		rc = -EILSEQ;
+		rc = -EPROTO;
 out:
 	inflater_close(in);
 	free(in);

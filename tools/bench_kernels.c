@@ -321,11 +321,16 @@ static const struct {
 static int data_fail(const char *what, int rc)
 {
 	const char *why = rc == -EILSEQ     ? "a member is damaged"
+			  : rc == -EPROTO   ? "a decoder did not deliver what the members hold"
+			  : rc == -ENOENT   ? "no such file, and not dense, sparse, j1939 or blf"
+			  : rc == -ESPIPE   ? "not a regular file"
 			  : rc == -ENODATA  ? "the file is empty"
 			  : rc == -EMSGSIZE ? "no member fits --data-bytes"
 					    : canp_strerror(rc);
 
-	fprintf(stderr, "canp-bench: %s: %s\n", what, why);
+	/* That standard output is gone was said when it went. */
+	if (rc != -EPIPE)
+		fprintf(stderr, "canp-bench: %s: %s\n", what, why);
 	return CANP_EXIT_FATAL;
 }
 
@@ -429,17 +434,12 @@ static int data_all(struct canp_bench_out *o)
 
 static int measure(struct canp_bench_out *o)
 {
-	int rc = 0, code = CANP_EXIT_OK;
+	int rc = canp_bench_wanted(o, "inflate") ? data_all(o) : CANP_EXIT_OK;
 
-	if (canp_bench_wanted(o, "inflate"))
-		code = data_all(o);
-	if (!code)
-		rc = canp_bench_rows(o);
-	if (rc) {
-		fprintf(stderr, "canp-bench: %s\n", canp_strerror(rc));
-		code = CANP_EXIT_FATAL;
-	}
-	return code;
+	if (rc)
+		return rc;
+	rc = canp_bench_rows(o);
+	return rc ? data_fail("kernels", rc) : CANP_EXIT_OK;
 }
 
 static int kernels_run(struct canp_bench_out *o)
@@ -450,7 +450,7 @@ static int kernels_run(struct canp_bench_out *o)
 		char value[24];
 
 		snprintf(value, sizeof(value), "%lld", (long long)o->cfg.cpu);
-		return want_fail(o, "cpu", value, canp_strerror(cpu));
+		return want_fail(o, "cpu", value, "no such CPU, or it is not allowed to us");
 	}
 	canp_bench_env_begin(&o->env, canp_max(cpu, -1));
 	if (o->cfg.json) {

@@ -53,7 +53,7 @@ enum canp_isa canp_bench_ceiling(const struct canp_bench_out *out);
 /* Measures every row of simd/kernels.def that is wanted. 0 or -errno. */
 int canp_bench_rows(struct canp_bench_out *out);
 
-/* One kind of data of inflate; name: how the line calls it. 0; -ENOMEM; -EILSEQ: a contender did
+/* One kind of data of inflate; name: how the line calls it. 0; -ENOMEM; -EPROTO: a contender did
  * not deliver the data. */
 struct canp_bench_data;
 int canp_bench_inflate(struct canp_bench_out *out, const char *name, double gate,

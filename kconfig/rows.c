@@ -21,8 +21,6 @@ static struct canp_runtime_cfg runtime_cfg;
 static struct canp_ingest_cfg ingest_cfg;
 static struct canp_appliance_cfg appliance_cfg;
 static struct canp_gen_cfg gen_cfg;
-static struct canp_bench_cfg bench_cfg;
-static struct canp_bench_kernels_cfg bench_kernels_cfg;
 
 /* The tables a profile (canp.conf) may set come first. */
 static const struct canp_opt_bind appliance_binds[] = {
@@ -33,22 +31,6 @@ static const struct canp_opt_bind appliance_binds[] = {
 #define PROFILE_TABLES 2u
 
 static const struct canp_opt_bind gen_binds[] = {{&canp_gen_opt_table, &gen_cfg}};
-
-static const struct canp_opt_bind bench_kernels_binds[] = {
-	{&canp_bench_kernels_opt_table, &bench_kernels_cfg},
-	{&canp_bench_opt_table, &bench_cfg},
-};
-
-/* TOOL: a program, or a command of one that has options of its own. */
-static const struct {
-	const char *name;
-	const struct canp_opt_bind *binds;
-	unsigned nr;
-} tools[] = {
-	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
-	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
-	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
-};
 
 static void put_symbol(const char *name, const char *choice)
 {
@@ -175,6 +157,25 @@ static void put_kconfig(void)
 		}
 	}
 }
+
+static struct canp_bench_cfg bench_cfg;
+static struct canp_bench_kernels_cfg bench_kernels_cfg;
+
+static const struct canp_opt_bind bench_kernels_binds[] = {
+	{&canp_bench_kernels_opt_table, &bench_kernels_cfg},
+	{&canp_bench_opt_table, &bench_cfg},
+};
+
+/* TOOL: a program, or a command of one that has options of its own. */
+static const struct {
+	const char *name;
+	const struct canp_opt_bind *binds;
+	unsigned nr;
+} tools[] = {
+	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
+	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
+	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
+};
 
 static int put_tool(const char *what, const char *tool)
 {

@@ -10,7 +10,7 @@
 #include "core/base/bytes.h"
 #include "core/base/units.h"
 #include "simd/simd.h"
-#include "tools/bench_data.h"
+#include "tools/bench_members.h"
 #include "tools/bench_kernels.h"
 #include "tools/gen_traffic.h"
 

@@ -14,13 +14,13 @@
 #include "core/base/units.h"
 #include "simd/inflate_x4.h"
 #include "simd/simd.h"
-#include "tools/bench_data.h"
+#include "tools/bench_members.h"
 #include "tools/bench_kernels.h"
 
 #define RING_SLOTS 16u
 
 struct inflater {
-	const struct canp_bench_data *d;
+	const struct canp_bench_members *d;
 	uint8_t *ring;
 	size_t slot_bytes;
 	struct canp_inflate_job *jobs;
@@ -105,7 +105,7 @@ static void zlib_pass(void *arg)
 	}
 }
 
-static bool inflater_open(struct inflater *in, const struct canp_bench_data *d)
+static bool inflater_open(struct inflater *in, const struct canp_bench_members *d)
 {
 	memset(in, 0, sizeof(*in));
 	in->d = d;
@@ -136,7 +136,7 @@ static void inflater_close(struct inflater *in)
 }
 
 int canp_bench_inflate(struct canp_bench_out *out, const char *name, double gate,
-		       const struct canp_bench_data *d)
+		       const struct canp_bench_members *d)
 {
 	static const char *const columns[CANP_BENCH_COLUMNS] = {"scalar", "interleaved", "isal",
 								"zlib"};

@@ -18,7 +18,7 @@
 #include "core/base/version.h"
 #include "tools/bench_cfg.h"
 #include "tools/bench_cmd.h"
-#include "tools/bench_data.h"
+#include "tools/bench_members.h"
 #include "tools/bench_kernels.h"
 #include "tools/toolmain.h"
 
@@ -334,13 +334,13 @@ static int data_fail(const char *what, int rc)
 	return CANP_EXIT_FATAL;
 }
 
-/* Measures d, which canp_bench_data_*() filled with the result rc. */
+/* Measures d, which canp_bench_members_*() filled with the result rc. */
 static int data_measure(struct canp_bench_out *o, const char *what, const char *name, double gate,
-			struct canp_bench_data *d, int rc)
+			struct canp_bench_members *d, int rc)
 {
 	if (!rc)
 		rc = canp_bench_inflate(o, name, gate, d);
-	canp_bench_data_fini(d);
+	canp_bench_members_fini(d);
 	return rc ? data_fail(what, rc) : CANP_EXIT_OK;
 }
 
@@ -368,10 +368,10 @@ static int data_own(struct canp_bench_out *o, enum canp_bench_traffic kind, cons
 		for (unsigned l = 0; l < o->nr_levels && !rc; l++) {
 			bool gated =
 				member == own_data[i].member_bytes && o->levels[l] == GATE_LEVEL;
-			struct canp_bench_data d;
+			struct canp_bench_members d;
 			char name[64];
-			int made = canp_bench_data_make(kind, o->k.data_bytes, member, o->levels[l],
-							&d);
+			int made = canp_bench_members_make(kind, o->k.data_bytes, member,
+							   o->levels[l], &d);
 
 			data_name(what, member, o->levels[l], name, sizeof(name));
 			rc = data_measure(o, what, name, gated ? own_data[i].gate : 0, &d, made);
@@ -387,8 +387,8 @@ static int data_file(struct canp_bench_out *o, const char *path)
 	bool repack = o->k.member_bytes || canp_opts_origin(o->opts, "level") != CANP_OPT_DEFAULT;
 	uint64_t member = o->k.member_bytes ? o->k.member_bytes : 64 * CANP_KIB;
 	const char *base = strrchr(path, '/');
-	struct canp_bench_data d;
-	int rc = repack ? -EBADMSG : canp_bench_data_log(path, o->k.data_bytes, &d);
+	struct canp_bench_members d;
+	int rc = repack ? -EBADMSG : canp_bench_members_log(path, o->k.data_bytes, &d);
 	char name[80], stem[40];
 
 	snprintf(stem, sizeof(stem), "%s", base ? base + 1 : path);
@@ -397,10 +397,10 @@ static int data_file(struct canp_bench_out *o, const char *path)
 		return data_measure(o, path, name, 0, &d, rc);
 	}
 	if (!repack)
-		canp_bench_data_fini(&d);
+		canp_bench_members_fini(&d);
 	rc = CANP_EXIT_OK;
 	for (unsigned l = 0; l < o->nr_levels && !rc; l++) {
-		int made = canp_bench_data_pack(path, o->k.data_bytes, member, o->levels[l], &d);
+		int made = canp_bench_members_pack(path, o->k.data_bytes, member, o->levels[l], &d);
 
 		data_name(stem, member, o->levels[l], name, sizeof(name));
 		rc = data_measure(o, path, name, 0, &d, made);

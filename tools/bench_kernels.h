@@ -55,9 +55,9 @@ int canp_bench_rows(struct canp_bench_out *out);
 
 /* One kind of data of inflate; name: how the line calls it. 0; -ENOMEM; -EPROTO: a contender did
  * not deliver the data. */
-struct canp_bench_data;
+struct canp_bench_members;
 int canp_bench_inflate(struct canp_bench_out *out, const char *name, double gate,
-		       const struct canp_bench_data *d);
+		       const struct canp_bench_members *d);
 
 /* The frames of frames24: records of one traffic, with the map and chunks they go to. */
 struct canp_bench_frames;

@@ -1,9 +1,9 @@
 /*
- * bench_data.h - compressed members to measure inflate with: made by the generator of canp-gen, or
- * taken from a file.
+ * bench_members.h - compressed members to measure inflate with: made by the generator of canp-gen,
+ * or taken from a file.
  */
-#ifndef CANP_TOOLS_BENCH_DATA_H
-#define CANP_TOOLS_BENCH_DATA_H
+#ifndef CANP_TOOLS_BENCH_MEMBERS_H
+#define CANP_TOOLS_BENCH_MEMBERS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ struct canp_bench_member {
 	size_t len, plain; /* stored and inflated bytes */
 };
 
-struct canp_bench_data {
+struct canp_bench_members {
 	enum canp_inflate_kind kind;
 	struct canp_bench_member *members;
 	size_t nr;
@@ -47,19 +47,19 @@ void canp_bench_traffic_next(struct canp_gen_traffic *t, enum canp_bench_traffic
 
 /* Makes members of member_bytes, about `bytes` inflated in all, packed by zlib with the level. 0 or
  * -errno. Equal arguments give equal bytes. */
-int canp_bench_data_make(enum canp_bench_traffic kind, size_t bytes, size_t member_bytes,
-			 unsigned level, struct canp_bench_data *d);
+int canp_bench_members_make(enum canp_bench_traffic kind, size_t bytes, size_t member_bytes,
+			    unsigned level, struct canp_bench_members *d);
 
 /* Takes the members of a CANP or BLF log as they are, up to `bytes` inflated. 0; -EBADMSG: the file
  * is no such log; -EMSGSIZE: its first member is larger; -EILSEQ: a member is damaged; -errno. */
-int canp_bench_data_log(const char *path, size_t bytes, struct canp_bench_data *d);
+int canp_bench_members_log(const char *path, size_t bytes, struct canp_bench_members *d);
 
 /* The same, but what the members hold, or the file as it is when it is no such log, is cut anew
  * into members of member_bytes, packed with the level. */
-int canp_bench_data_pack(const char *path, size_t bytes, size_t member_bytes, unsigned level,
-			 struct canp_bench_data *d);
+int canp_bench_members_pack(const char *path, size_t bytes, size_t member_bytes, unsigned level,
+			    struct canp_bench_members *d);
 
 /* Frees what the above filled, also after an error of theirs. */
-void canp_bench_data_fini(struct canp_bench_data *d);
+void canp_bench_members_fini(struct canp_bench_members *d);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * bench_data.c - members for the inflate bench.
+ * bench_members.c - members for the inflate bench.
  *
  * Whether made here or by a logger, all data arrives as a CANP or BLF file in memory, of which the
  * members are listed; every member is inflated once by the reference decoder, so that what is
  * measured later is known to be whole. Damage is not searched behind: the bench wants clean data.
  */
-#include "tools/bench_data.h"
+#include "tools/bench_members.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +77,7 @@ void canp_bench_traffic_next(struct canp_gen_traffic *t, enum canp_bench_traffic
 
 /* ---- members --------------------------------------------------------------------------------- */
 
-static int member_add(struct canp_bench_data *d, const uint8_t *in, size_t len, size_t plain)
+static int member_add(struct canp_bench_members *d, const uint8_t *in, size_t len, size_t plain)
 {
 	/* Grows at powers of two. */
 	if ((d->nr & (d->nr - 1)) == 0) {
@@ -103,7 +103,8 @@ struct opener {
 };
 
 /* 0, 1: there is no room for more, or -errno. */
-static int opener_take(struct opener *o, struct canp_bench_data *d, const uint8_t *in, size_t len)
+static int opener_take(struct opener *o, struct canp_bench_members *d, const uint8_t *in,
+		       size_t len)
 {
 	enum canp_inflate_result rc;
 	size_t plain, used;
@@ -115,7 +116,7 @@ static int opener_take(struct opener *o, struct canp_bench_data *d, const uint8_
 	return rc == CANP_INFLATE_OK ? member_add(d, in, used, plain) : -EILSEQ;
 }
 
-static int canp_list(struct opener *o, struct canp_bench_data *d, size_t n)
+static int canp_list(struct opener *o, struct canp_bench_members *d, size_t n)
 {
 	const uint8_t *p = d->bytes, *end = p + n;
 	int rc = 0;
@@ -133,7 +134,7 @@ static int canp_list(struct opener *o, struct canp_bench_data *d, size_t n)
 	return rc;
 }
 
-static int blf_list(struct opener *o, struct canp_bench_data *d, size_t n)
+static int blf_list(struct opener *o, struct canp_bench_members *d, size_t n)
 {
 	const uint8_t *p = d->bytes, *end = p + n;
 	int rc = 0;
@@ -154,7 +155,7 @@ static int blf_list(struct opener *o, struct canp_bench_data *d, size_t n)
 
 /* Lists the members in d->bytes; what they hold goes to *plain (caller frees), cap bytes at most.
  * -EBADMSG: no log. */
-static int log_list(struct canp_bench_data *d, size_t n, size_t cap, uint8_t **plain)
+static int log_list(struct canp_bench_members *d, size_t n, size_t cap, uint8_t **plain)
 {
 	const uint8_t *p = d->bytes;
 	bool canp = n > CANP_HEAD + 4 && p[CANP_HEAD] == 0x1f && p[CANP_HEAD + 1] == 0x8b;
@@ -225,8 +226,8 @@ static int log_write(enum canp_bench_traffic kind, size_t bytes, const char *pat
 	return rc;
 }
 
-int canp_bench_data_make(enum canp_bench_traffic kind, size_t bytes, size_t member_bytes,
-			 unsigned level, struct canp_bench_data *d)
+int canp_bench_members_make(enum canp_bench_traffic kind, size_t bytes, size_t member_bytes,
+			    unsigned level, struct canp_bench_members *d)
 {
 	struct canp_gen_write_opts opts = {
 		.container = kind == CANP_BENCH_BLF ? CANP_GEN_BLF : CANP_GEN_CANP,
@@ -256,7 +257,7 @@ int canp_bench_data_make(enum canp_bench_traffic kind, size_t bytes, size_t memb
 }
 
 /* Opens, reads and lists; *n bytes of the file are in d->bytes. */
-static int log_open(const char *path, size_t bytes, struct canp_bench_data *d, size_t *n,
+static int log_open(const char *path, size_t bytes, struct canp_bench_members *d, size_t *n,
 		    uint8_t **plain)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
@@ -270,7 +271,7 @@ static int log_open(const char *path, size_t bytes, struct canp_bench_data *d, s
 	return rc ? rc : log_list(d, *n, bytes, plain);
 }
 
-int canp_bench_data_log(const char *path, size_t bytes, struct canp_bench_data *d)
+int canp_bench_members_log(const char *path, size_t bytes, struct canp_bench_members *d)
 {
 	uint8_t *plain;
 	size_t n;
@@ -282,7 +283,7 @@ int canp_bench_data_log(const char *path, size_t bytes, struct canp_bench_data *
 
 /* Cuts and packs plain into new members of d. */
 static int plain_pack(const uint8_t *plain, size_t n, size_t member_bytes, unsigned level,
-		      struct canp_bench_data *d)
+		      struct canp_bench_members *d)
 {
 	size_t nr = (n + member_bytes - 1) / member_bytes, cap, at = 0;
 	z_stream z = {0};
@@ -312,10 +313,10 @@ static int plain_pack(const uint8_t *plain, size_t n, size_t member_bytes, unsig
 	return rc;
 }
 
-int canp_bench_data_pack(const char *path, size_t bytes, size_t member_bytes, unsigned level,
-			 struct canp_bench_data *d)
+int canp_bench_members_pack(const char *path, size_t bytes, size_t member_bytes, unsigned level,
+			    struct canp_bench_members *d)
 {
-	struct canp_bench_data file;
+	struct canp_bench_members file;
 	uint8_t *plain;
 	size_t n = 0;
 	int rc = log_open(path, bytes, &file, &n, &plain);
@@ -328,11 +329,11 @@ int canp_bench_data_pack(const char *path, size_t bytes, size_t member_bytes, un
 	if (!rc && !d->nr)
 		rc = -ENODATA;
 	free(plain);
-	canp_bench_data_fini(&file);
+	canp_bench_members_fini(&file);
 	return rc;
 }
 
-void canp_bench_data_fini(struct canp_bench_data *d)
+void canp_bench_members_fini(struct canp_bench_members *d)
 {
 	free(d->members);
 	free(d->bytes);

@@ -33,7 +33,7 @@
 #define CANP_CARRY_MAX  4096u
 /* A piece must be longer than what the decoder may leave of it, or nothing would move. */
 #define CANP_MEMBER_PIECE (CANP_INFLATE_HEADER_MAX + CANP_INFLATE_PIECE)
-#define CANP_MEMBER_CTX   (96u * 1024u)
+#define CANP_MEMBER_CTX   (168u * 1024u)
 CANP_STATIC_ASSERT(CANP_MEMBER_PIECE <= CANP_FORMAT_STRADDLE, "a piece fits the window");
 
 enum canp_wrap { CANP_WRAP_STORED, CANP_WRAP_GZIP, CANP_WRAP_ZLIB };

@@ -94,6 +94,8 @@ struct canp_group *canp_group_init(void *mem, const struct canp_group_opts *opts
 		s->stride16 = (uint8_t)(t->stride / 16);
 		chunk += (size_t)t->stride * CANP_CHUNK_ROWS + GROUP_STAGGER;
 	}
+	for (unsigned i = 0; i < g->nr_slots; i++)
+		canp_slot_arm(&g->slots[i]);
 	canp_group_file_begin(g, 0);
 	return g;
 }

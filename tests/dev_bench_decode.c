@@ -5,9 +5,9 @@
  *   make .../tests/dev_bench_decode && dev_bench_decode [CASE]... (none: all; see main)
  *
  * frames: 24-byte frames in blocks of 64 KiB out of a ring of 16, as inflate leaves them, through
- * canp_group_push24() with each ISA; ns a frame. blf, candump: a whole log in memory through its
- * walker, in windows of 1 MiB; BLF containers are stored, so that nothing is inflated. kernels: the
- * column kernels on chunks of 256 rows; ns a value. The owner of the chunks does nothing with them.
+ * canp_group_push24() with each ISA; ns a frame. blf, candump: a small log through its walker,
+ * several times over; BLF containers are stored, so that nothing is inflated. kernels: the column
+ * kernels on chunks of 256 rows; ns a value. The owner of the chunks does nothing with them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +28,9 @@
 #define WINDOW   (1u << 20)
 #define IDS_MAX  1024u
 #define CONT_MAX 131072u
+/* Small enough for L2, from where inflated data come too. */
+#define LOG_ITEMS 8000u
+#define LOG_WALKS 8u
 
 static uint64_t seed = 0x2545f4914f6cdd1d;
 static volatile uint64_t sunk;
@@ -207,11 +210,22 @@ static uint8_t *log_room(struct log *l, size_t n)
 	return l->p + l->len - n;
 }
 
-/* An object of a type: 1 and 86 are classic, 100 and 101 CAN FD; the size is what Vector's tools
- * write. */
-static size_t blf_object(uint8_t *p, unsigned type, uint64_t ns)
+/* Object types: 1 and 86 are classic, 100 and 101 CAN FD; the sizes are what Vector's tools write.
+ */
+static const struct blf_case {
+	const char *name;
+	unsigned type, channels;
+	bool fd; /* frames of 64 bytes, else classic ones */
+} blf_cases[] = {
+	{"blf1", 1, 1, false},       {"blf86", 86, 1, false},   {"blf86-2ch", 86, 2, false},
+	{"blf100", 100, 1, false},   {"blf101", 101, 1, false}, {"blf100-fd", 100, 1, true},
+	{"blf101-fd", 101, 1, true},
+};
+
+static size_t blf_object(uint8_t *p, const struct blf_case *c, uint64_t ns)
 {
 	static const uint8_t size[128] = {[1] = 48, [86] = 56, [100] = 116, [101] = 120};
+	unsigned type = c->type, bytes = c->fd ? 64 : 8, id;
 	size_t n = size[type];
 
 	memset(p, 0, n);
@@ -221,17 +235,20 @@ static size_t blf_object(uint8_t *p, unsigned type, uint64_t ns)
 	canp_put_le32(p + 16, 2);
 	canp_put_le64(p + 24, ns);
 	p += 32;
-	p[0] = 1;
-	canp_put_le32(p + 4, id_next(STD));
-	p[type == 101 ? 1 : 3] = 8;
-	p[type == 101 ? 2 : 14] = 8;
+	id = id_next(STD);
+	p[0] = (uint8_t)(1 + id / 25 % c->channels); /* an id has one bus, as in a car */
+	canp_put_le32(p + 4, id);
+	p[type == 101 ? 1 : 3] = c->fd ? 15 : 8;
+	p[type == 101 ? 2 : 14] = (uint8_t)bytes;
+	if (c->fd)
+		p[13] = type == 101 ? 0x10 : 1;
 	canp_put_le64(p + (type == 101 ? 40 : type == 100 ? 20 : 8), guard_rand(&seed));
 	if (type < 100)
 		canp_put_le64(p + 8, guard_rand(&seed));
 	return n;
 }
 
-static struct log blf_make(unsigned type, size_t items)
+static struct log blf_make(const struct blf_case *c, size_t items)
 {
 	static uint8_t cont[CONT_MAX];
 	struct log l = {.items = items};
@@ -242,7 +259,7 @@ static struct log blf_make(unsigned type, size_t items)
 	memcpy(h, "LOGG\x90", 5);
 	while (items) {
 		for (n = 0; items && n + 128 <= sizeof(cont); items--)
-			n += blf_object(cont + n, type, ns += 100000);
+			n += blf_object(cont + n, c, ns += 100000);
 		h = memset(log_room(&l, 32), 0, 32);
 		memcpy(h, "LOBJ\x10\0\1\0", 8);
 		canp_put_le32(h + 8, (uint32_t)(n + 32));
@@ -333,8 +350,9 @@ static void bench_log(const char *name, const struct canp_format *fmt, struct lo
 
 			canp_simd_init(isas[k], NULL);
 			start = cpu_now();
-			walk(fmt, g, &l);
-			t[k][r] = 1e9 * (cpu_now() - start) / (double)l.items;
+			for (unsigned i = 0; i < LOG_WALKS; i++)
+				walk(fmt, g, &l);
+			t[k][r] = 1e9 * (cpu_now() - start) / (double)(LOG_WALKS * l.items);
 		}
 	printf("%-17s %5.1f bytes ", name, (double)l.len / (double)l.items);
 	for (unsigned k = 0; k < CANP_ARRAY_SIZE(isas); k++) {
@@ -484,7 +502,6 @@ static bool wanted(int argc, char **argv, const char *what)
 
 int main(int argc, char **argv)
 {
-	static const unsigned types[] = {1, 86, 100, 101};
 	static const char *const forms[] = {"candump", "candump-fd", "candump-console"};
 
 	if (wanted(argc, argv, "s80"))
@@ -497,18 +514,16 @@ int main(int argc, char **argv)
 		bench_frames("J1939", J1939, 80);
 	if (wanted(argc, argv, "raw"))
 		bench_frames("S+raw", RAW, 80);
-	for (unsigned i = 0; i < CANP_ARRAY_SIZE(types); i++) {
-		char name[32];
-
-		snprintf(name, sizeof(name), "blf%u", types[i]);
+	for (size_t i = 0; i < CANP_ARRAY_SIZE(blf_cases); i++) {
 		ids_make(STD, 80);
-		if (wanted(argc, argv, name))
-			bench_log(name, &canp_fmt_blf, blf_make(types[i], 100000));
+		if (wanted(argc, argv, blf_cases[i].name))
+			bench_log(blf_cases[i].name, &canp_fmt_blf,
+				  blf_make(&blf_cases[i], LOG_ITEMS));
 	}
 	for (unsigned i = 0; i < CANP_ARRAY_SIZE(forms); i++) {
 		ids_make(STD, 80);
 		if (wanted(argc, argv, forms[i]))
-			bench_log(forms[i], &canp_fmt_candump, candump_make(i, 100000));
+			bench_log(forms[i], &canp_fmt_candump, candump_make(i, LOG_ITEMS));
 	}
 	if (wanted(argc, argv, "kernels"))
 		bench_kernels();

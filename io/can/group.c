@@ -133,8 +133,12 @@ void group_change_origin(struct canp_group *g, const struct canp_meta_run *next)
 			group_mark_rows(g, i);
 	g->kernel_rows = false;
 	g->runs_outdated = true;
+	/* Buses that take turns get their numbers back, so that a message of one bus needs one run.
+	 */
+	if (next->src != g->cur.src || next->device != g->cur.device)
+		g->sources++;
+	g->origin = (g->sources << 8 | next->bus) + 1;
 	g->cur = *next;
-	g->origin++;
 }
 
 void group_before_kernel(struct canp_group *g)

@@ -315,26 +315,33 @@ void canp_blf_object(struct canp_blf_objects *o, const struct canp_blf_head *h, 
 #define RUN_MIN     16u
 #define FRAME_BYTES 24u
 
+static void run_push(struct canp_blf_objects *o, unsigned i)
+{
+	const uint8_t *p = o->run + i * FRAME_BYTES;
+	uint32_t id = canp_be32(p + 8);
+
+	canp_group_push(o->host->group, blf_bus(o, o->run_channel[i]), (int64_t)canp_be64(p),
+			id & ID_MASK, id & ID_EXT ? CANP_FF_EXT : 0u, p[12], p + 16,
+			canp_min((unsigned)p[12], 8u));
+}
+
 static void run_end(struct canp_blf_objects *o)
 {
-	const struct canp_busref *bus;
-	const uint8_t *p = o->run;
-	unsigned nr = o->run_nr;
+	unsigned nr = o->run_nr, i = 0, to;
+	bool in_runs = o->run_changes * RUN_MIN <= nr;
 
-	o->run_nr = 0;
-	if (!nr)
-		return;
-	bus = blf_bus(o, o->run_channel);
-	if (nr >= RUN_MIN) {
-		canp_group_push24(o->host->group, bus, p, nr, 1, 0);
-		return;
-	}
-	for (; nr; nr--, p += FRAME_BYTES) {
-		uint32_t id = canp_be32(p + 8);
-
-		canp_group_push(o->host->group, bus, (int64_t)canp_be64(p), id & ID_MASK,
-				id & ID_EXT ? CANP_FF_EXT : 0u, p[12], p + 16,
-				canp_min((unsigned)p[12], 8u));
+	o->run_nr = o->run_changes = 0;
+	while (i < nr) {
+		for (to = i + 1; in_runs && to < nr; to++)
+			if (o->run_channel[to] != o->run_channel[i])
+				break;
+		if (to - i >= RUN_MIN) {
+			canp_group_push24(o->host->group, blf_bus(o, o->run_channel[i]),
+					  o->run + i * FRAME_BYTES, to - i, 1, 0);
+			i = to;
+		}
+		while (i < to)
+			run_push(o, i++);
 	}
 }
 
@@ -376,7 +383,7 @@ static inline bool blf_is_plain(const uint8_t *p, uint32_t type, size_t size, st
 static size_t blf_run(struct canp_blf_objects *o, const uint8_t *p, size_t len)
 {
 	const uint64_t head = 0x0020ull << 32 | 0x4a424f4c; /* "LOBJ", header of 32 bytes */
-	unsigned nr = o->run_nr, channel = o->run_channel;
+	unsigned nr = o->run_nr;
 	size_t pos = 0;
 
 	while (len - pos >= 48) {
@@ -390,19 +397,20 @@ static size_t blf_run(struct canp_blf_objects *o, const uint8_t *p, size_t len)
 		    size > CANP_BLF_CAN_MAX || !blf_is_plain(q, canp_le32(q + 12), size, &f) ||
 		    !blf_time(o, q, &ts) || ts < 0)
 			break;
-		if (canp_unlikely(nr == CANP_BLF_RUN || f.channel != channel)) {
+		if (canp_unlikely(nr == CANP_BLF_RUN)) {
 			o->run_nr = nr;
 			run_end(o);
 			nr = 0;
-			channel = o->run_channel = f.channel;
 		}
+		o->run_channel[nr] = (uint16_t)f.channel;
+		o->run_changes += nr && o->run_channel[nr - 1] != f.channel;
 		id = canp_le32(q + 36);
 		out = o->run + nr++ * FRAME_BYTES;
 		canp_put_be64(out, (uint64_t)ts);
 		canp_put_be32(out + 8,
 			      (id & ID_MASK) |
 				      ((id & ID_EXT) || (id & ID_MASK) > 0x7ff ? ID_EXT : 0));
-		canp_put_be32(out + 12, f.dlc << 24);
+		out[12] = (uint8_t)f.dlc; /* what follows up to the data is not looked at */
 		canp_put_le64(out + 16, canp_le64(f.data));
 		pos += size;
 	}

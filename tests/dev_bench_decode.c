@@ -226,7 +226,7 @@ static size_t blf_object(uint8_t *p, const struct blf_case *c, uint64_t ns)
 {
 	static const uint8_t size[128] = {[1] = 48, [86] = 56, [100] = 116, [101] = 120};
 	unsigned type = c->type, bytes = c->fd ? 64 : 8, id;
-	size_t n = size[type];
+	size_t n = c->fd && type == 101 ? 136 : size[type];
 
 	memset(p, 0, n);
 	memcpy(p, "LOBJ\x20\0\1\0", 8);
@@ -258,7 +258,7 @@ static struct log blf_make(const struct blf_case *c, size_t items)
 
 	memcpy(h, "LOGG\x90", 5);
 	while (items) {
-		for (n = 0; items && n + 128 <= sizeof(cont); items--)
+		for (n = 0; items && n + 136 <= sizeof(cont); items--)
 			n += blf_object(cont + n, c, ns += 100000);
 		h = memset(log_room(&l, 32), 0, 32);
 		memcpy(h, "LOBJ\x10\0\1\0", 8);

@@ -345,37 +345,66 @@ static void run_end(struct canp_blf_objects *o)
 	}
 }
 
-/* The parts of a plain frame. */
+/* A data frame of which nothing is missing. fd: a CAN FD one, with its flags; else it has none. */
 struct blf_plain {
-	unsigned channel, dlc;
+	unsigned channel, dlc, len, flags;
+	bool fd;
 	const uint8_t *data;
 };
 
-/* Whether the object at p, size bytes that are all there and a header of 32 bytes, is a data frame
- * received with at most 8 bytes, of which none is missing and the count is the one of the dlc. */
+/* The frame of an object of type 100 or 101 at p, size bytes that are all there and a header of 32;
+ * false: something about it is out of the ordinary. */
+static bool blf_plain_fd(const uint8_t *p, uint32_t type, size_t size, struct blf_plain *f)
+{
+	bool wide = type == BLF_CAN_FD_MESSAGE_64, odd;
+	const uint8_t *b = p + 32, *end = p + size;
+	unsigned bits;
+
+	if (size < (wide ? 72u : 60u))
+		return false;
+	if (wide) {
+		uint32_t word = canp_le32(b + 12);
+
+		*f = (struct blf_plain){b[0], b[1] & 15u, b[2], 0, false, b + 40};
+		bits = word >> 12 & 7;
+		odd = (word & 0x10) || b[34];
+		/* An extension may stand in front of the data's end. */
+		if (b[35] >= 72 && b[35] < size)
+			end = p + b[35];
+	} else {
+		*f = (struct blf_plain){canp_le16(b), b[3] & 15u, b[14], 0, false, b + 20};
+		bits = b[13] & 7u;
+		odd = b[2] & 0x81;
+	}
+	f->fd = bits & 1;
+	f->len = canp_min(f->len, f->fd ? 64u : 8u);
+	f->flags =
+		f->fd ? CANP_FF_FD | (bits & 2 ? CANP_FF_BRS : 0u) | (bits & 4 ? CANP_FF_ESI : 0u)
+		      : 0u;
+	/* A classic one goes where the dlc tells its length, and eight bytes are read there. */
+	return !odd && (size_t)(end - f->data) >= (f->fd ? f->len : 8u) &&
+	       (f->fd || f->len == canp_min(f->dlc, 8u));
+}
+
 static inline bool blf_is_plain(const uint8_t *p, uint32_t type, size_t size, struct blf_plain *f)
 {
 	const uint8_t *b = p + 32;
-	unsigned len;
 
-	if (canp_likely(type == BLF_CAN_MESSAGE || type == BLF_CAN_MESSAGE2)) {
-		*f = (struct blf_plain){canp_le16(b), b[3] > 15 ? 8u : b[3], b + 8};
-		return size >= 48 && !(b[2] & 0x81);
-	}
-	if (type == BLF_CAN_FD_MESSAGE) {
-		if (size < 60)
-			return false;
-		*f = (struct blf_plain){canp_le16(b), b[3] & 15u, b + 20};
-		len = b[14];
-		return !(b[2] & 0x81) && !(b[13] & 1) && canp_min(len, 8u) == canp_min(f->dlc, 8u);
-	}
-	if (type != BLF_CAN_FD_MESSAGE_64 || size < 80)
-		return false;
-	*f = (struct blf_plain){b[0], b[1] & 15u, b + 40};
-	len = b[2];
-	/* An extension could stand in front of the data's end. */
-	return !(canp_le32(b + 12) & 0x1010) && !b[34] && (!b[35] || b[35] >= 80) &&
-	       canp_min(len, 8u) == canp_min(f->dlc, 8u);
+	if (canp_unlikely(type != BLF_CAN_MESSAGE && type != BLF_CAN_MESSAGE2))
+		return (type == BLF_CAN_FD_MESSAGE || type == BLF_CAN_FD_MESSAGE_64) &&
+		       blf_plain_fd(p, type, size, f);
+	*f = (struct blf_plain){canp_le16(b), b[3] > 15 ? 8u : b[3], 8, 0, false, b + 8};
+	return size >= 48 && !(b[2] & 0x81);
+}
+
+static void blf_push_fd(struct canp_blf_objects *o, const struct blf_plain *f, uint32_t id,
+			int64_t ts)
+{
+	bool ext = (id & ID_EXT) || (id & ID_MASK) > 0x7ff;
+
+	canp_group_push(o->host->group, blf_bus(o, f->channel), ts, id & ID_MASK,
+			f->flags | (ext ? CANP_FF_EXT : 0u), f->dlc, f->len ? f->data : NULL,
+			f->len);
 }
 
 /* Objects at p that are plain frames, up to the first that is something else or not all there.
@@ -397,10 +426,15 @@ static size_t blf_run(struct canp_blf_objects *o, const uint8_t *p, size_t len)
 		    size > CANP_BLF_CAN_MAX || !blf_is_plain(q, canp_le32(q + 12), size, &f) ||
 		    !blf_time(o, q, &ts) || ts < 0)
 			break;
-		if (canp_unlikely(nr == CANP_BLF_RUN)) {
+		if (canp_unlikely(nr == CANP_BLF_RUN || f.fd)) {
 			o->run_nr = nr;
 			run_end(o);
 			nr = 0;
+		}
+		if (f.fd) {
+			blf_push_fd(o, &f, canp_le32(q + 36), ts);
+			pos += size;
+			continue;
 		}
 		o->run_channel[nr] = (uint16_t)f.channel;
 		o->run_changes += nr && o->run_channel[nr - 1] != f.channel;

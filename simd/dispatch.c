@@ -2,9 +2,7 @@
  * dispatch.c - chooses one variant per kernel, once, and explains the choice.
  *
  * The table starts out complete with the portable variants, so tools and tests that never call
- * canp_simd_init() work. A ceiling that has no row for a kernel falls back to the next lower row:
- * "avx2" runs most kernels portably because 256-bit vectors gained too little there to keep a
- * third variant correct.
+ * canp_simd_init() work. A ceiling that has no row for a kernel falls back to the next lower row.
  */
 #include "simd/simd.h"
 

@@ -51,6 +51,7 @@ struct canp_group {
 	/* origin of frames from here on; start and pad unused */
 	struct canp_meta_run cur;
 	uint64_t origin;    /* number of the current origin, from 1 */
+	uint64_t sources;   /* how often src or device changed */
 	bool kernel_rows;   /* the kernel ran since the last change of origin */
 	bool runs_outdated; /* the origin changed since the kernel ran last */
 	bool timed;         /* counts have times */

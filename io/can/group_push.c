@@ -98,9 +98,10 @@ static void group_put(struct canp_group *g, unsigned i, const struct group_frame
 	unsigned stride = s->stride16 * 16u, room, len;
 	uint8_t *rec;
 
-	s->frames++;
-	if (!s->chunk)
+	if (!s->chunk) {
+		s->frames++;
 		return;
+	}
 	rec = s->chunk + (size_t)s->n * stride;
 	if (canp_unlikely(g->marks[i].origin != g->origin))
 		group_mark_rows(g, i);

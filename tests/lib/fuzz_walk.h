@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/bytes.h"
 #include "core/base/hash.h"
 #include "core/base/units.h"
 #include "io/format/ahead.h"
@@ -62,14 +63,18 @@ void canp_group_push(struct canp_group *g, const struct canp_busref *bus, int64_
 void canp_group_push24(struct canp_group *g, const struct canp_busref *bus, const uint8_t *frames,
 		       size_t n, int64_t ts_mul, int64_t ts_add)
 {
-	(void)ts_mul;
-	(void)ts_add;
-	if (bus != &g->ref)
-		abort();
-	/* Frame by frame, because how many come at once is the walker's affair. */
-	for (size_t i = 0; i < n; i++)
-		fuzz_mix(g, frames + 24 * i, 24);
-	g->frames += n;
+	/* Frame by frame and as if pushed alone: how many come at once, and whether they come this
+	 * way, is the walker's affair. */
+	for (; n; n--, frames += 24) {
+		uint32_t id = canp_be32(frames + 8);
+		unsigned flags = (id >> 31 ? CANP_FF_EXT : 0u) | (id >> 30 & 1 ? CANP_FF_RTR : 0u) |
+				 (id >> 29 & 1 ? CANP_FF_ERR : 0u);
+
+		canp_group_push(g, bus,
+				(int64_t)(canp_be64(frames) * (uint64_t)ts_mul + (uint64_t)ts_add),
+				id & 0x1fffffff, flags, frames[12] & 15u, frames + 16,
+				canp_min((unsigned)frames[12], 8u));
+	}
 }
 
 static void fuzz_fault(void *arg, const struct canp_fault *f)

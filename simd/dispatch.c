@@ -33,6 +33,10 @@ struct canp_simd canp_simd = {
 	.pack16 = canp_pack16_scalar,
 	.pack32 = canp_pack32_scalar,
 	.pack64 = canp_pack64_scalar,
+	.unpack16 = canp_unpack16_scalar,
+	.index_f64 = canp_index_f64_scalar,
+	.index_i32 = canp_index_i32_scalar,
+	.delta32 = canp_delta32_scalar,
 };
 
 static const char *const simd_isa_names[CANP_ISA_NR] = {"scalar", "avx2", "avx512"};

@@ -28,6 +28,13 @@
 #define CANP_KERNEL_pack16(f)     size_t f(const uint16_t *v, size_t n, unsigned w, uint8_t *out);
 #define CANP_KERNEL_pack32(f)     size_t f(const uint32_t *v, size_t n, unsigned w, uint8_t *out);
 #define CANP_KERNEL_pack64(f)     size_t f(const uint64_t *v, size_t n, unsigned w, uint8_t *out);
+#define CANP_KERNEL_unpack16(f)   void f(const uint8_t *in, size_t n, unsigned w, uint16_t *out);
+#define CANP_KERNEL_index_f64(f)                                                                   \
+	void f(const uint16_t *idx, size_t n, int32_t bias, double factor, double offset,          \
+	       double *out);
+#define CANP_KERNEL_index_i32(f)                                                                   \
+	void f(const uint16_t *idx, size_t n, uint32_t mul, uint32_t add, uint32_t *out);
+#define CANP_KERNEL_delta32(f) size_t f(const uint32_t *v, size_t n, uint8_t *out);
 
 #define K(kernel, isa, func, needs, text) CANP_KERNEL_##kernel(func)
 #include "simd/kernels.def"

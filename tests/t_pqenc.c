@@ -44,7 +44,8 @@ static void check_hybrid(struct pqgen_rng *rng, unsigned w, uint32_t n, unsigned
 	uint16_t v[1024 + 288] CANP_ALIGNED(64), part[288] CANP_ALIGNED(64), back[1024 + 64];
 	uint8_t out[8192];
 	uint64_t dec[1024];
-	static uint16_t used[65536];
+	static uint8_t used[65536];
+	uint32_t nr_used = 0, distinct = 0;
 	struct canp_hybrid h = {0};
 	size_t len = 0;
 
@@ -69,11 +70,14 @@ static void check_hybrid(struct pqgen_rng *rng, unsigned w, uint32_t n, unsigned
 		assert_int_equal(canp_hybrid_read(out, len, w, back, n), 0);
 		assert_memory_equal(back, v, n * 2);
 		memset(used, 0, sizeof(used));
-		canp_hybrid_mark(out, len, w, used, n);
+		assert_int_equal(canp_hybrid_mark(out, len, w, n, used, &nr_used), 0);
 		for (uint32_t i = 0; i < n; i++)
 			used[v[i]] |= 2;
-		for (uint32_t i = 0; i < 65536; i++)
+		for (uint32_t i = 0; i < 65536; i++) {
 			assert_true(used[i] == 0 || used[i] == 3);
+			distinct += used[i] != 0;
+		}
+		assert_int_equal(nr_used, distinct);
 		/* too few bytes are noticed */
 		assert_int_not_equal(canp_hybrid_read(out, len - 1, w, back, n), 0);
 	}

@@ -90,7 +90,9 @@ struct canp_pqstate {
 struct canp_pqchunk {
 	enum canp_pq_encoding enc; /* of the data pages */
 	enum canp_pq_codec codec;
-	bool exact;  /* dictionary of used entries only; else the identity dictionary */
+	bool exact;  /* dictionary of used entries only; else indices lo.. in a row */
+	bool repack; /* pages are not as the producers packed them */
+	uint32_t lo; /* index of the first entry when not exact */
 	bool sorted; /* its entries ascend strictly */
 	uint32_t dict_n;
 	unsigned width; /* of the indices */

@@ -135,7 +135,8 @@ static size_t body_index(struct canp_pqw *w, const struct canp_pqleaf *l,
 	if (w->c.enc == CANP_PQ_DICT) {
 		*out = (uint8_t)w->c.width;
 		n = canp_hybrid_remap(sh->raw, p->val_bytes, l->col->raw_bits, p->nonnull,
-				      sh->remap, w->c.width, out + 1);
+				      w->c.exact ? sh->remap : NULL, (uint16_t)w->c.lo, w->c.width,
+				      out + 1);
 		CANP_ASSERT(n >= 0); /* we wrote it */
 		return 1 + (size_t)n;
 	}
@@ -203,7 +204,7 @@ static bool is_as_is(const struct canp_pqw *w, const struct canp_pqleaf *l)
 {
 	if (leaf_is_time(l))
 		return true;
-	if (!leaf_has_bytes(l) || w->c.exact)
+	if (!leaf_has_bytes(l) || w->c.repack)
 		return false;
 	if (l->col->store == CANP_STORE_INDEX)
 		return w->c.enc == CANP_PQ_DICT || l->col->type == CANP_COL_BOOL;
@@ -338,7 +339,7 @@ static uint64_t body_bound(const struct canp_pqw *w, const struct canp_pqleaf *l
 
 	if (!leaf_has_bytes(l))
 		return n + (uint64_t)p->rows * 3;
-	if (w->c.exact)
+	if (w->c.enc == CANP_PQ_DICT)
 		return n + (uint64_t)p->nonnull * 2 + p->nonnull / 4u;
 	return n + (uint64_t)p->nonnull * 9;
 }

@@ -108,7 +108,7 @@ static void dict_portion(struct canp_pqw *w, const struct canp_pqleaf *l, uint32
 		canp_pqv_index(l, sh->order + from, n, sh->val);
 	} else if (l->col->store == CANP_STORE_INDEX) {
 		for (uint32_t i = 0; i < n; i++)
-			sh->idx[i] = (uint16_t)(from + i);
+			sh->idx[i] = (uint16_t)(w->c.lo + from + i);
 		canp_pqv_index(l, sh->idx, n, sh->val);
 	} else if (l->col->store == CANP_STORE_U32) {
 		uint32_t *raw = (uint32_t *)sh->raw;

@@ -77,10 +77,11 @@ int canp_hybrid_head(const uint8_t *in, size_t len, unsigned w, uint16_t *out, s
  * bytes. */
 int canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, size_t n, uint8_t *used,
 		     uint32_t *nr_used);
-/* Writes the first n values as map[v] in a stream of width to_w; map: 2^w entries. Returns the
- * bytes written: at most 2.25 per value, behind which CANP_HYBRID_ROOM may be touched. */
+/* Writes the first n values as map[v] (2^w entries), or as v - base when map is NULL, in a stream
+ * of width to_w. Returns the bytes written: at most 2.25 per value, behind which CANP_HYBRID_ROOM
+ * may be touched. */
 int64_t canp_hybrid_remap(const uint8_t *in, size_t len, unsigned w, size_t n, const uint16_t *map,
-			  unsigned to_w, uint8_t *out);
+			  uint16_t base, unsigned to_w, uint8_t *out);
 
 /* ---- DELTA_BINARY_PACKED, blocks of 128, 4 miniblocks ------------------------------------------
  * The header holds the number of values, so it is made last and put in front. Zero-initialise. */

@@ -56,8 +56,9 @@ uint32_t canp_pqc_exact_index(struct canp_pqw *w, bool (*enough)(void *arg, uint
 
 /* ---- wide values ------------------------------------------------------------------------------*/
 
-#define WIDE_SLOTS CANP_PQ_KEYS_MAX /* of remap[]: entry + 1, 0 = free; never more than half full  \
-				     */
+#define WIDE_SLOTS                                                                                 \
+	CANP_PQ_KEYS_MAX /* of remap[]: entry + 1, 0 = free; never more than half full             \
+			  */
 
 static uint32_t wide_slot(const struct canp_pqshared *sh, uint64_t raw)
 {

@@ -1,20 +1,21 @@
 /*
  * pqplan.c - the choice of encoding for a column chunk, a pure function of the chunk's data:
  *
- *   index columns     identity dictionary (entries 0..highest index, pages as they are), unless the
- *                     exact dictionary, PLAIN or, for integers of more than 8 bits, DELTA is more
- *                     than 25 % smaller; the smallest of those
+ *   index columns     identity dictionary (entries 0..highest index, pages as they are), unless
+ *                     another is more than 25 % smaller: entries lowest..highest index, PLAIN or,
+ *                     for integers of more than 8 bits, DELTA; the smallest of those. An exact
+ *                     dictionary when it is 25 % smaller still.
  *   wider integers    PLAIN, unless DELTA is more than 25 % smaller
  *   wider, scaled     PLAIN DOUBLE, unless an exact dictionary is more than 25 % smaller
  *   floats, bytes     PLAIN
  *   origins           a sorted dictionary of what occurs
  *   all null          PLAIN, no dictionary
  *
- * The sizes of identity and PLAIN follow from what producers counted. DELTA is judged by a sample
- * alone: from up to eight pages with values, spread evenly over the chunk, the first values of
- * each, 4,096 in all; the size of their DELTA blocks stands for the chunk's. The distinct values of
- * the sample are a lower bound of an exact dictionary: only when that bound could win, and is below
- * DELTA's size, is the whole chunk read, page by page until the count of entries rules it out.
+ * The sizes of identity, range and PLAIN follow from what producers counted. DELTA is judged by a
+ * sample alone: from up to eight pages with values, spread evenly over the chunk, the first values
+ * of each, 4,096 in all; the size of their DELTA blocks stands for the chunk's. The distinct values
+ * of the sample are a lower bound of an exact dictionary: only when that bound could win is the
+ * whole chunk read, page by page until the count of entries rules it out.
  */
 #include <string.h>
 
@@ -61,8 +62,8 @@ unsigned canp_pqc_bits_for(uint32_t entries)
 
 struct pqc_sum {
 	uint64_t nonnull, val_bytes;
-	uint32_t pages; /* with values */
-	uint32_t top;   /* highest index */
+	uint32_t pages;  /* with values */
+	uint32_t lo, hi; /* lowest and highest index */
 };
 
 struct pqc_sample {
@@ -74,7 +75,7 @@ struct pqc_sample {
 static struct pqc_sum pqc_total(const struct canp_pqw *w)
 {
 	struct canp_segcur cur = canp_segcur_at(&canp_pqc_state(w)->pages);
-	struct pqc_sum s = {0};
+	struct pqc_sum s = {.lo = UINT32_MAX};
 	struct canp_pqpage *p;
 
 	while ((p = canp_pqpage_next(&cur)) != NULL) {
@@ -83,7 +84,8 @@ static struct pqc_sum pqc_total(const struct canp_pqw *w)
 		s.pages++;
 		s.nonnull += p->nonnull;
 		s.val_bytes += p->val_bytes;
-		s.top = canp_max(s.top, (uint32_t)p->hi);
+		s.lo = canp_min(s.lo, (uint32_t)p->lo);
+		s.hi = canp_max(s.hi, (uint32_t)p->hi);
 	}
 	return s;
 }
@@ -148,7 +150,7 @@ static struct pqc_sample pqc_sample(struct canp_pqw *w, const struct canp_pqleaf
 	struct canp_pqpage *p;
 
 	if (l->col->store == CANP_STORE_INDEX)
-		memset(w->o.shared->used, 0, s->top + 1);
+		memset(w->o.shared->used, 0, (size_t)s->hi + 1);
 	while (taken < take && (p = canp_pqpage_next(&pages)) != NULL) {
 		canp_segcur_read(&bytes, NULL, p->lev_bytes);
 		if (p->nonnull && k++ == taken * s->pages / take) {
@@ -218,28 +220,48 @@ static void plan_exact(struct canp_pqw *w, uint32_t n)
 {
 	w->c.enc = CANP_PQ_DICT;
 	w->c.exact = true;
+	w->c.repack = true;
+	w->c.lo = 0;
 	w->c.dict_n = n;
 	w->c.width = canp_pqc_bits_for(n);
+}
+
+static void plan_range(struct canp_pqw *w, const struct pqc_sum *s)
+{
+	w->c.enc = CANP_PQ_DICT;
+	w->c.repack = true;
+	w->c.lo = s->lo;
+	w->c.dict_n = s->hi - s->lo + 1;
+	w->c.width = canp_pqc_bits_for(w->c.dict_n);
 }
 
 /* The pages of an identity dictionary have the width of the raw value, also when the values used
  * would need fewer bits. Readers expect the width that the dictionary's length calls for, so it is
  * lengthened until it does, by entries that are raw values nobody used; where that would cost more
- * than a thirty-second of the pages, the column is packed anew under an exact dictionary. */
+ * than a thirty-second of the pages, the column is packed anew with the entries of its range. */
 static void plan_identity(struct canp_pqw *w, const struct pqc_sum *s, unsigned vw,
 			  unsigned raw_bits)
 {
 	uint32_t fit = (1u << (raw_bits - 1)) + 1;
 
 	w->c.enc = CANP_PQ_DICT;
-	w->c.dict_n = s->top + 1;
+	w->c.dict_n = s->hi + 1;
 	w->c.width = raw_bits;
 	if (w->c.dict_n <= 1 || canp_pqc_bits_for(w->c.dict_n) >= raw_bits)
 		return;
 	if ((uint64_t)(fit - w->c.dict_n) * vw <= s->val_bytes / 32)
 		w->c.dict_n = fit;
 	else
-		plan_exact(w, canp_pqc_exact_index(w, NULL, NULL));
+		plan_range(w, s);
+}
+
+/* Takes an encoding of `size` bytes when it is the smallest so far. */
+static bool plan_better(struct pqc_rival *best, uint64_t size)
+{
+	if (size >= best->limit)
+		return false;
+	best->limit = size;
+	return true;
 }
 
 static void plan_index(struct canp_pqw *w, const struct canp_pqleaf *l)
@@ -247,34 +269,40 @@ static void plan_index(struct canp_pqw *w, const struct canp_pqleaf *l)
 	unsigned vw = canp_pqv_width(l->type), bits = l->col->raw_bits;
 	struct pqc_sum s = pqc_total(w);
 	struct pqc_rival r = {.unit_bits = s.val_bytes, .div = bits, .vw = vw};
-	uint64_t identity = (uint64_t)(s.top + 1) * vw + s.val_bytes, delta = UINT64_MAX;
-	bool integer = leaf_is_integer(l) && bits > 8, win;
+	uint64_t identity = (uint64_t)(s.hi + 1) * vw + s.val_bytes;
+	bool integer = leaf_is_integer(l) && bits > 8, won = false;
 	struct pqc_sample sa;
 	uint32_t n = 0;
 
-	r.limit = identity - identity / 4;
 	if (l->kind == CANP_PQL_LABEL) {
 		plan_exact(w, canp_pqc_exact_index(w, NULL, NULL));
 		return;
 	}
-	win = s.nonnull * vw < r.limit;
-	if (win)
-		r.limit = s.nonnull * vw; /* PLAIN is the one to beat */
-	w->c.enc = CANP_PQ_PLAIN;
-	sa = pqc_sample(w, l, &s, integer);
-	if (integer)
-		delta = sa.delta * s.nonnull / sa.n;
-	if (delta < r.limit) {
-		win = true;
-		r.limit = delta;
-		w->c.enc = CANP_PQ_DELTA;
+	r.limit = identity - identity / 4;
+	if (plan_better(&r, exact_size(&r, s.hi - s.lo + 1))) {
+		plan_range(w, &s);
+		won = true;
 	}
+	if (plan_better(&r, s.nonnull * vw)) {
+		w->c.enc = CANP_PQ_PLAIN;
+		won = true;
+	}
+	sa = pqc_sample(w, l, &s, integer);
+	if (integer && plan_better(&r, sa.delta * s.nonnull / sa.n)) {
+		w->c.enc = CANP_PQ_DELTA;
+		won = true;
+	}
+	if (won)
+		r.limit -= r.limit / 4;
 	if (exact_may_win(&r, sa.distinct))
 		n = canp_pqc_exact_index(w, exact_may_win, &r);
 	if (n)
 		plan_exact(w, n);
-	else if (!win)
+	else if (!won)
 		plan_identity(w, &s, vw, bits);
+	else if (w->c.enc != CANP_PQ_DICT)
+		w->c.dict_n = 0;
+	w->c.repack |= w->c.enc != CANP_PQ_DICT;
 }
 
 static void plan_wide(struct canp_pqw *w, const struct canp_pqleaf *l)

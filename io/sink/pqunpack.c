@@ -138,12 +138,23 @@ int canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, size_t n, uint8_
 	return 0;
 }
 
+static void remap_values(uint16_t *v, size_t n, const uint16_t *map, uint16_t base)
+{
+	if (map) {
+		for (size_t i = 0; i < n; i++)
+			v[i] = map[v[i]];
+		return;
+	}
+	for (size_t i = 0; i < 256; i++) /* all of them: a fixed count is made of vectors */
+		v[i] = (uint16_t)(v[i] - base);
+}
+
 int64_t canp_hybrid_remap(const uint8_t *in, size_t len, unsigned w, size_t n, const uint16_t *map,
-			  unsigned to_w, uint8_t *out)
+			  uint16_t base, unsigned to_w, uint8_t *out)
 {
 	struct hybrid_reader r = {.in = in, .len = len, .w = w};
+	uint16_t v[256 + 32] = {0};
 	struct canp_hybrid h = {0};
-	uint16_t v[256 + 32];
 	struct hybrid_run run;
 	size_t at = 0;
 
@@ -151,7 +162,8 @@ int64_t canp_hybrid_remap(const uint8_t *in, size_t len, unsigned w, size_t n, c
 		if (hybrid_next(&r, n - i, &run))
 			return -EBADMSG;
 		if (!run.packed) {
-			at += canp_hybrid_repeat(&h, map[run.value], (uint32_t)run.count, to_w,
+			run.value = map ? map[run.value] : (uint16_t)(run.value - base);
+			at += canp_hybrid_repeat(&h, run.value, (uint32_t)run.count, to_w,
 						 out + at);
 			continue;
 		}
@@ -159,8 +171,7 @@ int64_t canp_hybrid_remap(const uint8_t *in, size_t len, unsigned w, size_t n, c
 			size_t k = canp_min(run.count - j, (size_t)256);
 
 			canp_simd.unpack16(run.packed + j * w / 8, k, w, v);
-			for (size_t x = 0; x < k; x++)
-				v[x] = map[v[x]];
+			remap_values(v, k, map, base);
 			at += canp_hybrid_add(&h, v, k, to_w, false, out + at);
 		}
 	}

@@ -35,6 +35,10 @@ struct canp_simd canp_simd = {
 	.pack64 = canp_pack64_scalar,
 	.ns_to_us = canp_ns_to_us_scalar,
 	.delta_block = canp_delta_block_scalar,
+	.unpack16 = canp_unpack16_scalar,
+	.index_f64 = canp_index_f64_scalar,
+	.index_i32 = canp_index_i32_scalar,
+	.delta32 = canp_delta32_scalar,
 };
 
 static const char *const simd_isa_names[CANP_ISA_NR] = {"scalar", "avx2", "avx512"};

@@ -17,6 +17,8 @@
 #include "simd/frames.h"
 
 #define CANP_SIMD_PAD 64u
+/* Most bytes of one DELTA_BINARY_PACKED block of 32-bit values: varint, widths, values. */
+#define CANP_SIMD_DELTA32_MAX (5u + 4u + 128u * 4u)
 
 enum canp_isa { CANP_ISA_SCALAR, CANP_ISA_AVX2, CANP_ISA_AVX512, CANP_ISA_NR, CANP_ISA_AUTO = -1 };
 
@@ -87,6 +89,22 @@ struct canp_simd {
 	 * below the one before it, else it stays. v: n + 1 values, any alignment, read exactly.
 	 * out: room for 14 + 1024 bytes and CANP_SIMD_PAD of slack. Returns the bytes. */
 	size_t (*delta_block)(const int64_t *v, size_t n, bool is32, uint8_t *out, bool *back);
+
+	/* The way back: n values of w bits (1..16) from the (n*w+7)/8 bytes at in, which are all
+	 * that is read. out: room for n rounded up to 32 (the tail is unspecified). */
+	void (*unpack16)(const uint8_t *in, size_t n, unsigned w, uint16_t *out);
+	/* out[i] = (double)(idx[i] - bias) * factor + offset, rounded twice; |bias| <= 32768. Reads
+	 * and writes exactly n. */
+	void (*index_f64)(const uint16_t *idx, size_t n, int32_t bias, double factor, double offset,
+			  double *out);
+	/* out[i] = idx[i] * mul + add modulo 2^32. Reads and writes exactly n. */
+	void (*index_i32)(const uint16_t *idx, size_t n, uint32_t mul, uint32_t add, uint32_t *out);
+
+	/* Parquet DELTA_BINARY_PACKED, blocks of 128 in 4 miniblocks, without the page header: the
+	 * n differences v[1] - v[0] .. v[n] - v[n-1] modulo 2^32; v readable exactly n + 1. Returns
+	 * the bytes, at most CANP_SIMD_DELTA32_MAX per begun block; out must have CANP_SIMD_PAD
+	 * bytes of slack behind. */
+	size_t (*delta32)(const uint32_t *v, size_t n, uint8_t *out);
 };
 
 /* The chosen table. Valid after canp_simd_init(); any thread, read-only. */

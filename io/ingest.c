@@ -437,6 +437,11 @@ static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 			.hugepages = job->opts.hugepages,
 			.arena_bytes = job->mem->arena_bytes,
 			.arena_min_bytes = job->mem->arena_min,
+			/* The page slots are taken one by one from the start of their region
+			 * and recycled last in first out: only those in use at once are ever
+			 * touched, a fraction of what a burst may need. */
+			.arena_touch_bytes = job->mem->arena_bytes -
+					     (size_t)job->mem->page_slots * CANP_PAGE_SLOT_BYTES,
 			.ring_region_bytes = job->mem->ring_bytes,
 			.restrict_ops = job->opts.restrict_ops,
 			.pin = job->opts.pin,

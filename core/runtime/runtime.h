@@ -19,6 +19,9 @@ struct canp_runtime_opts {
 	enum canp_hugepages hugepages;
 	size_t arena_bytes;     /* per shard */
 	size_t arena_min_bytes; /* shrink to this, then -ENOMEM */
+	/* Bytes at the start of each arena that are made resident at boot; the rest comes with its
+	 * first use (reserved hugepages are always resident as a whole). 0: all. */
+	size_t arena_touch_bytes;
 	/* First region of each arena (at its base), registered with the ring; 0: none. */
 	size_t ring_region_bytes;
 	bool restrict_ops;

@@ -23,6 +23,8 @@
 
 #define INGEST_TURN_NS        (400 * CANP_NS_PER_US)
 #define INGEST_SPACE_RETRY_NS (1000 * CANP_NS_PER_MS)
+/* Of owner pages at a time: some 50 us, so that a turn does not become long. */
+#define INGEST_FAULT_BYTES (256ul << 10)
 
 /* ---- messages ---- */
 
@@ -250,6 +252,7 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 	 */
 	madvise(is->owner_map, is->owner_map_bytes, MADV_DONTFORK);
 	canp_pool_init(&is->owner_pages, is->owner_map, CANP_PAGE_SLOT_BYTES, (uint32_t)slots, 0);
+	canp_pool_fault_ahead(&is->owner_pages, INGEST_FAULT_BYTES);
 	mem = shard_carve(is, "pqshared", canp_pqshared_bytes(), 64);
 	if (!mem)
 		return -ENOMEM;

@@ -26,6 +26,10 @@ struct canp_runtime_opts {
 	size_t ring_region_bytes;
 	bool restrict_ops;
 	bool pin; /* pin reactors (default true; never when oversubscribed) */
+	/* Install canp_runtime_signals() before the shards boot, so that a signal meanwhile is
+	 * noted and the loops find it in their first turn. -EBUSY from create: another runtime has
+	 * them. */
+	bool signals;
 	/* On each shard's own thread after pinning: carve the arena, add pollers, set on_msg. The
 	 * arena is sealed when it returns 0; an error stops the boot. */
 	int (*setup)(void *arg, struct canp_shard *s);

@@ -8,6 +8,7 @@
 #include "io/ingest.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,7 +247,7 @@ static struct canp_unit_file job_unit_file(void *arg, uint32_t i)
 {
 	const struct canp_input *in = canp_job_input(arg, i);
 
-	return (struct canp_unit_file){.path = in->rel, .size = in->err ? 0 : in->size};
+	return (struct canp_unit_file){.size = in->err ? 0 : in->size};
 }
 
 struct job_warn {
@@ -406,7 +407,7 @@ static int job_make_sched(struct canp_job *job, unsigned nr_shards)
 	if (!homes)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < job->units.nr; i++)
-		homes[i] = job->units.units[i].home_hash;
+		homes[i] = job->units.units[i].home;
 	rc = canp_sched_create(nr_shards, job->units.nr, homes, &job->sched);
 	free(homes);
 	return rc;
@@ -437,9 +438,15 @@ static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 			.hugepages = job->opts.hugepages,
 			.arena_bytes = job->mem->arena_bytes,
 			.arena_min_bytes = job->mem->arena_min,
+			/* The page slots are taken one by one from the start of their region
+			 * and recycled last in first out: only those in use at once are ever
+			 * touched, a fraction of what a burst may need. */
+			.arena_touch_bytes = job->mem->arena_bytes -
+					     (size_t)job->mem->page_slots * CANP_PAGE_SLOT_BYTES,
 			.ring_region_bytes = job->mem->ring_bytes,
 			.restrict_ops = job->opts.restrict_ops,
 			.pin = job->opts.pin,
+			.signals = true,
 			.setup = canp_ingest_setup,
 			.teardown = canp_ingest_teardown,
 			.arg = job,
@@ -490,21 +497,34 @@ static void job_exit_code(struct canp_job *job, int rc)
 		t->exit_code = t->files_damaged || t->files_failed ? 2 : 0;
 }
 
+static void job_hold_signals(sigset_t *before)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
 int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct canp_job *job),
 		 void *arg, struct canp_strbuf *err)
 {
 	struct canp_job_priv *p = job_priv(job);
+	sigset_t held;
 	int rc, rc2;
 
 	p->started_ns = canp_clock_ns();
+	/* From the first file in the output folder to run.json a signal must not end the process
+	 * by its default action: it waits until there is a runtime that notes it, and at the end
+	 * until the dataset has its mark. */
+	job_hold_signals(&held);
 	rc = job_open_output(job, err);
-	if (rc)
-		return rc;
-	rc = job_boot(job, err);
+	rc = rc ? rc : job_boot(job, err);
+	pthread_sigmask(SIG_SETMASK, &held, NULL);
 	if (rc)
 		return rc;
 	job->info = *canp_runtime_info(job->rt);
-	canp_runtime_signals(job->rt);
 	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT)
 		if (progress)
 			progress(arg, job);
@@ -512,6 +532,7 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	canp_runtime_stop(job->rt);
 	canp_runtime_wait(job->rt);
 	canp_job_collect(job);
+	job_hold_signals(&held);
 	canp_runtime_destroy(job->rt);
 	job->rt = NULL;
 	if (!rc)
@@ -522,6 +543,7 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	/* Even a failed or interrupted job says what it did and what is missing. */
 	rc2 = job_publish_rest(job, err);
 	rc = rc ? rc : rc2;
+	pthread_sigmask(SIG_SETMASK, &held, NULL);
 	job_exit_code(job, rc);
 	return rc;
 }

@@ -24,10 +24,8 @@
 
 #define INGEST_TURN_NS        (400 * CANP_NS_PER_US)
 #define INGEST_SPACE_RETRY_NS (1000 * CANP_NS_PER_MS)
-#define INGEST_PRETOUCH_BYTES (64ull << 20)
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
+/* Of owner pages at a time: some 50 us, so that a turn does not become long. */
+#define INGEST_FAULT_BYTES (256ul << 10)
 
 /* ---- messages ---- */
 
@@ -251,14 +249,11 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 		is->owner_map = NULL;
 		return -ENOMEM;
 	}
+	/* Small pages: what is taken is taken once, and huge ones would have to be cleared fresh.
+	 */
 	madvise(is->owner_map, is->owner_map_bytes, MADV_DONTFORK);
-	/* Open row groups were measured to settle at about a fifth of the bound. A large job takes
-	 * that at once, so that its memory does not creep up with the number of files; where the
-	 * kernel cannot (before 5.14) it does creep, up to the same height. */
-	if (job->units.bytes >= INGEST_PRETOUCH_BYTES)
-		madvise(is->owner_map, canp_align_down(is->owner_map_bytes / 4, 4096UL),
-			MADV_POPULATE_WRITE);
 	canp_pool_init(&is->owner_pages, is->owner_map, CANP_PAGE_SLOT_BYTES, (uint32_t)slots, 0);
+	canp_pool_fault_ahead(&is->owner_pages, INGEST_FAULT_BYTES);
 	mem = shard_carve(is, "pqshared", canp_pqshared_bytes(), 64);
 	if (!mem)
 		return -ENOMEM;

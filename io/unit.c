@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/hash.h"
 #include "core/base/units.h"
 
 static uint64_t units_target(uint64_t total)
@@ -40,7 +39,7 @@ int canp_units_build(uint32_t nr, struct canp_unit_file (*file)(void *arg, uint3
 		if (!cur || cur->bytes + f.size > u.target) {
 			cur = &u.units[u.nr++];
 			cur->first_file = i;
-			cur->home_hash = (uint32_t)canp_hash_bytes(f.path, strlen(f.path));
+			cur->home = u.nr - 1;
 		}
 		cur->nr_files++;
 		cur->bytes += f.size;

@@ -16,7 +16,8 @@
 struct canp_unit {
 	uint32_t first_file, nr_files;
 	uint64_t bytes;
-	uint32_t home_hash; /* of the first file's path: routes the unit to a shard */
+	uint32_t home; /* shard = home % shards; neighbours have different ones, so the shards walk
+			* the listing side by side and few page runs wait for their turn */
 };
 
 struct canp_units {
@@ -28,7 +29,6 @@ struct canp_units {
 
 /* One file of the listing as the cutter sees it. */
 struct canp_unit_file {
-	const char *path; /* what is hashed: the path relative to its INPUT argument */
 	uint64_t size;
 };
 

@@ -129,6 +129,13 @@ for what in files canp blf candump tables columns units memory output free; do
 	has "--dry-run tells $what" dryout "$what"
 done
 
+canp 0 "--dry-run --json" run --dry-run --json -d m.dbc -o dry in
+check "--dry-run --json: nothing is written" test ! -e dry
+eq "--dry-run --json: files by format" "$(json out 'd["dry_run"], d["files"] == sum(d["formats"].values())')" "True True"
+eq "--dry-run --json: what the text tells" \
+	"$(json out '[k for k in ("bytes_in", "units", "tables", "columns", "arena_bytes_per_core", "writer_bytes", "bytes_out_expected", "bytes_free") if d[k] <= 0]')" "[]"
+eq "--dry-run --json: unreadable inputs" "$(json out 'd["unreadable"]')" "[]"
+
 echo "-- inspect"
 canp 0 "inspect" inspect in/a.canp in/b.blf in/c.log in/sub/d.log.gz
 has "inspect tells the format" out "format gz\+candump"

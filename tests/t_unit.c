@@ -14,19 +14,18 @@
 
 #include "io/devices.h"
 #include "io/sink/partition.h"
+#include "core/base/compiler.h"
 #include "io/unit.h"
 
 struct listing {
 	const uint64_t *sizes;
-	char name[32];
 };
 
 static struct canp_unit_file file_of(void *arg, uint32_t i)
 {
 	struct listing *l = arg;
 
-	snprintf(l->name, sizeof(l->name), "dir/file%05u.canp", i);
-	return (struct canp_unit_file){.path = l->name, .size = l->sizes[i]};
+	return (struct canp_unit_file){.size = l->sizes[i]};
 }
 
 static void units_cover_every_file_once_in_order(void **state)
@@ -76,6 +75,31 @@ static void a_forced_target_is_obeyed(void **state)
 	assert_int_equal(u.units[1].nr_files, 1);
 	assert_int_equal(u.units[2].bytes, 25);
 	assert_int_equal(u.units[3].nr_files, 2);
+	canp_units_fini(&u);
+}
+
+/* Pages of a unit wait at their owner for all lower units. With homes by chance one shard has
+ * several units in a row, so that another runs far ahead and its pages pile up. */
+static void homes_take_turns_so_that_no_shard_runs_ahead(void **state)
+{
+	uint64_t sizes[240];
+	struct listing l = {.sizes = sizes};
+	struct canp_units u;
+
+	(void)state;
+	for (unsigned i = 0; i < CANP_ARRAY_SIZE(sizes); i++)
+		sizes[i] = 15u << 20;
+	assert_int_equal(canp_units_build(240, file_of, &l, 0, &u), 0);
+	assert_int_equal(u.nr, 240);
+	for (unsigned shards = 1; shards <= 16; shards++) {
+		for (uint32_t from = 0; from + shards <= u.nr; from++) {
+			uint32_t seen = 0;
+
+			for (unsigned k = 0; k < shards; k++)
+				seen |= 1u << u.units[from + k].home % shards;
+			assert_int_equal(seen, (1u << shards) - 1);
+		}
+	}
 	canp_units_fini(&u);
 }
 
@@ -160,6 +184,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(units_cover_every_file_once_in_order),
 		cmocka_unit_test(a_forced_target_is_obeyed),
+		cmocka_unit_test(homes_take_turns_so_that_no_shard_runs_ahead),
 		cmocka_unit_test(device_names_are_unique_and_bounded),
 		cmocka_unit_test(device_names_from_two_threads_agree),
 		cmocka_unit_test(part_names_hide_the_temporary_from_globs),

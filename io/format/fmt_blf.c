@@ -519,9 +519,16 @@ static void blf_close(void *scratch, struct canp_format_stats *stats)
 	stats->unverified_tail = s->m.unverified;
 }
 
+/* "LOGG" can also be the start of a logger's name in another container, so the header's own length
+ * must be possible before that counts as certain. */
 static int blf_probe(const uint8_t *head, size_t len)
 {
-	return len >= 4 && !memcmp(head, "LOGG", 4) ? 100 : 0;
+	uint32_t size;
+
+	if (len < 4 || memcmp(head, "LOGG", 4))
+		return 0;
+	size = len >= 8 ? canp_le32(head + 4) : 0;
+	return size >= FILE_HEADER && size <= FILE_HEADER_MAX ? 100 : 50;
 }
 
 const struct canp_format canp_fmt_blf = {

@@ -20,6 +20,7 @@ static struct canp_runtime_cfg runtime_cfg;
 static struct canp_ingest_cfg ingest_cfg;
 static struct canp_appliance_cfg appliance_cfg;
 static struct canp_gen_cfg gen_cfg;
+static struct canp_gen_log_cfg gen_log_cfg;
 
 /* The tables a profile (canp.conf) may set come first. */
 static const struct canp_opt_bind appliance_binds[] = {
@@ -29,7 +30,10 @@ static const struct canp_opt_bind appliance_binds[] = {
 };
 #define PROFILE_TABLES 2u
 
-static const struct canp_opt_bind gen_binds[] = {{&canp_gen_opt_table, &gen_cfg}};
+static const struct canp_opt_bind gen_binds[] = {
+	{&canp_gen_log_opt_table, &gen_log_cfg},
+	{&canp_gen_opt_table, &gen_cfg},
+};
 
 static void put_symbol(const char *name, const char *choice)
 {

@@ -508,6 +508,7 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	rc = job_boot(job, err);
 	if (rc)
 		return rc;
+	job->totals.boot_s = (double)(canp_clock_ns() - p->started_ns) / 1e9;
 	job->info = *canp_runtime_info(job->rt);
 	canp_runtime_signals(job->rt);
 	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT)

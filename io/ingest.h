@@ -91,7 +91,7 @@ struct canp_job_totals {
 	uint64_t signals;        /* non-null values written */
 	uint64_t rows, messages; /* rows of message tables; message tables that got rows */
 	uint64_t bytes_in, bytes_inflated, bytes_out, damage_events, parts;
-	double elapsed_s;
+	double elapsed_s, boot_s; /* boot_s: of this, until the shards were up */
 	/* Time with the clock stopped (io/stage.h): of all shards together, of the one with most.
 	 */
 	uint64_t off_clock_ns, off_clock_max_ns;

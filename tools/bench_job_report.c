@@ -1,6 +1,6 @@
 /*
- * bench_job_report.c - what `canp-bench job` found, as a table or as JSON. All figures are medians over
- * the rounds; ratios are taken round by round. CPU time per frame is on one core.
+ * bench_job_report.c - what `canp-bench job` found, as a table or as JSON. All figures are medians
+ * over the rounds; ratios are taken round by round. CPU time per frame is on one core.
  */
 #include <math.h>
 #include <stdio.h>
@@ -214,7 +214,11 @@ static int report_json(const struct canp_bench_result *r, const struct derived *
 	json_stages(&js, r);
 	json_scaling(&js, r, d);
 	canp_json_kdouble(&js, "bytes_per_value", d->value_bytes);
-	canp_json_ku64(&js, "peak_mem_bytes", run->peak_mem);
+	canp_json_key(&js, "peak_mem_bytes");
+	if (r->s->first == CANP_STAGE_READ)
+		canp_json_u64(&js, run->peak_mem);
+	else
+		canp_json_null(&js);
 	json_calls(&js, r);
 	json_data(&js, r);
 	canp_json_key(&js, "run");
@@ -327,7 +331,10 @@ static int report_text(const struct canp_bench_result *r, const struct derived *
 	if (run->values && run->bytes_out)
 		canp_strbuf_printf(&sb, "output     %s, %.3f bytes a value that is not null\n",
 				   canp_tool_bytes((double)run->bytes_out, a), d->value_bytes);
-	canp_strbuf_printf(&sb, "memory     peak %s\n", canp_tool_bytes((double)run->peak_mem, a));
+	/* Else the logs are part of it. */
+	if (r->s->first == CANP_STAGE_READ)
+		canp_strbuf_printf(&sb, "memory     peak %s\n",
+				   canp_tool_bytes((double)run->peak_mem, a));
 	if (r->have_calls)
 		canp_strbuf_printf(&sb,
 				   "calls      a file in steady state, on reactors: malloc %.2f, "

@@ -14,6 +14,7 @@
 #include "core/runtime/runtime_cfg.h"
 #include "io/ingest_cfg.h"
 #include "tools/appliance_cfg.h"
+#include "tools/bench_cfg.h"
 #include "tools/gen_cfg.h"
 
 static struct canp_runtime_cfg runtime_cfg;
@@ -161,17 +162,39 @@ static void put_kconfig(void)
 	}
 }
 
+static struct canp_bench_cfg bench_cfg;
+static struct canp_bench_kernels_cfg bench_kernels_cfg;
+
+static const struct canp_opt_bind bench_kernels_binds[] = {
+	{&canp_bench_kernels_opt_table, &bench_kernels_cfg},
+	{&canp_bench_opt_table, &bench_cfg},
+};
+
+/* TOOL: a program, or a command of one that has options of its own. */
+static const struct {
+	const char *name;
+	const struct canp_opt_bind *binds;
+	unsigned nr;
+} tools[] = {
+	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
+	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
+	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
+};
+
 static int put_tool(const char *what, const char *tool)
 {
-	bool gen = !strcmp(tool, "canp-gen");
 	struct canp_strbuf sb = CANP_STRBUF_INIT;
 	struct canp_opts *o = NULL;
+	unsigned t = 0;
 	int rc;
 
-	if (gen)
-		rc = canp_opts_create(gen_binds, CANP_ARRAY_SIZE(gen_binds), &o);
-	else
-		rc = canp_opts_create(appliance_binds, CANP_ARRAY_SIZE(appliance_binds), &o);
+	while (t < CANP_ARRAY_SIZE(tools) && strcmp(tool, tools[t].name))
+		t++;
+	if (t == CANP_ARRAY_SIZE(tools)) {
+		fprintf(stderr, "rows: no tool '%s'\n", tool);
+		return 2;
+	}
+	rc = canp_opts_create(tools[t].binds, tools[t].nr, &o);
 	if (rc) {
 		fprintf(stderr, "rows: %s\n", o ? canp_opts_error(o) : "out of memory");
 		canp_opts_destroy(o);

@@ -38,6 +38,11 @@ options() {
 	sed -n 's/^ \{0,8\}\(-., \)\{0,1\}--\(\[no-\]\)\{0,1\}\([a-z0-9][-a-z0-9]*\).*/\3/p' "$1" | sort
 }
 
+# Names of the commands in the overview of a program.
+commands() {
+	"$D/usr/bin/$1" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'
+}
+
 installed() {
 	(cd "$D" && find . -type f | sort)
 }
@@ -74,18 +79,23 @@ else
 			sed 's/\\fB//g; s/\\fR//g; s/\\//g' "$page" >"$T/$tool.txt"
 		fi
 		[ -x "$D/usr/bin/$tool" ] || { echo "skip options of $tool: not built"; continue; }
-		help=--help
-		[ "$tool" != canp-appliance ] || help="run --help"
-		"$D/usr/bin/$tool" $help >"$T/$tool.help"
+		case $tool in
+		canp-appliance) "$D/usr/bin/$tool" run --help ;;
+		# Each command has options of its own; the page lists them one command after the other.
+		canp-bench) for c in $(commands "$tool"); do "$D/usr/bin/$tool" "$c" --help; done ;;
+		*) "$D/usr/bin/$tool" --help ;;
+		esac >"$T/$tool.help"
 		options "$T/$tool.help" >"$T/$tool.want"
 		options "$T/$tool.txt" >"$T/$tool.have"
 		check "$tool --help lists options" [ "$(wc -l <"$T/$tool.want")" -gt 10 ]
 		check "$tool(1) lists the options of --help" diff "$T/$tool.want" "$T/$tool.have"
 	done
-	check "canp-appliance(1) names every command of the overview" sh -c \
-		"'$D/usr/bin/canp-appliance' --help | sed -n 's/^  \([a-z]*\)  .*/\1/p' >'$T/cmds'
-		[ -s '$T/cmds' ] && while read -r c; do grep -qx \" *\$c\" '$T/canp-appliance.txt' ||
-		{ echo \"\$c\"; exit 1; }; done <'$T/cmds'"
+	for tool in canp-appliance canp-bench; do
+		commands "$tool" >"$T/cmds"
+		check "$tool(1) names every command of the overview" sh -c \
+			"[ -s '$T/cmds' ] && while read -r c; do grep -qx \" *\$c\" '$T/$tool.txt' ||
+			{ echo \"\$c\"; exit 1; }; done <'$T/cmds'"
+	done
 fi
 
 echo "cores = 1" >>"$D/etc/canp/canp.conf"

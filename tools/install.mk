@@ -9,7 +9,7 @@ INSTALL    ?= install
 SCDOC      ?= scdoc
 
 # tools/man/x.1.scd becomes x.1: @options@ is replaced by the option list of x, made from its rows,
-# @version@ by the product's version.
+# @options y@ by that of its command y, @version@ by the product's version.
 MAN1        := $(patsubst tools/man/%.scd,%,$(wildcard tools/man/*.1.scd))
 MAN_PAGES   := $(addprefix $(O)/man/,$(MAN1))
 have_scdoc  := command -v $(SCDOC) >/dev/null
@@ -19,10 +19,11 @@ say_scdoc   := echo "no man pages: scdoc not found (make deps installs it)"
 
 $(O)/man/%.scd: tools/man/%.scd core/base/version.h tools/install.mk $(ROWS)
 	@mkdir -p $(@D)
-	@$(ROWS) man $(basename $*) >$(O)/man/$*.options
 	@v=$$(sed -n 's/^#define CANP_VERSION "\(.*\)"/\1/p' core/base/version.h) && \
-	awk -v v="$$v" -v opts=$(O)/man/$*.options '{ gsub(/@version@/, v) } \
-	$$0 == "@options@" { while ((getline l < opts) > 0) print l; next } { print }' $< >$@
+	awk -v v="$$v" -v rows="$(ROWS) man '$(basename $*)" '{ gsub(/@version@/, v) } \
+	/^@options.*@$$/ { gsub(/^@options|@$$/, ""); cmd = rows $$0 "\047"; \
+	while ((cmd | getline l) > 0) print l; if (close(cmd)) exit 1; next } { print }' $< >$@.new
+	@mv $@.new $@
 
 $(MAN_PAGES): %: %.scd
 	@echo "  MAN     $@"

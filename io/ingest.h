@@ -18,6 +18,7 @@
 #include "core/runtime/sched.h"
 #include "io/can/plan.h"
 #include "io/devices.h"
+#include "io/format/ahead.h"
 #include "io/format/format.h"
 #include "io/source/dirscan.h"
 #include "io/source/fsinfo.h"
@@ -45,6 +46,7 @@ struct canp_job_opts {
 	uint64_t mem_per_core, writer_mem;
 	bool pin, restrict_ops;
 	uint32_t depth, slice_bytes;
+	enum canp_inflate_engine inflate;
 	enum canp_io_policy read_policy;
 	/* sink */
 	enum canp_part_kind sink;

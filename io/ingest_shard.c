@@ -18,6 +18,7 @@
 #include "core/base/assert.h"
 #include "core/base/clock.h"
 #include "core/base/hash.h"
+#include "core/base/log.h"
 #include "core/base/units.h"
 #include "io/ingest_shard.h"
 
@@ -325,6 +326,15 @@ static int shard_setup_walk(struct canp_ingest_shard *is)
 			       .to_ns = is->job->opts.to_ns,
 		       });
 	canp_ingest_host_init(is);
+	if (m->ahead_bytes) {
+		const char *why;
+		void *mem = shard_carve(is, "inflate ahead", m->ahead_bytes, 64);
+
+		if (!mem)
+			return -ENOMEM;
+		is->host.ahead =
+			canp_ahead_init(mem, canp_ahead_engine(is->job->opts.inflate, &why));
+	}
 	return 0;
 }
 
@@ -377,9 +387,26 @@ void canp_ingest_abandon(struct canp_ingest_shard *is)
 	is->state = CANP_ING_IDLE;
 }
 
+static void shard_log_ahead(const struct canp_ingest_shard *is)
+{
+	const struct canp_ahead_stats *a;
+
+	if (!is->host.ahead)
+		return;
+	a = canp_ahead_stats(is->host.ahead);
+	canp_debug("shard %u: %llu members inflated ahead, %llu for nothing, %llu copied; decoder "
+		   "calls with 1..5 lanes busy: %llu %llu %llu %llu %llu",
+		   is->sh->index, (unsigned long long)a->taken, (unsigned long long)a->dropped,
+		   (unsigned long long)a->copied, (unsigned long long)a->lanes[1],
+		   (unsigned long long)a->lanes[2], (unsigned long long)a->lanes[3],
+		   (unsigned long long)a->lanes[4], (unsigned long long)a->lanes[5]);
+}
+
 void canp_ingest_teardown(void *arg, struct canp_shard *s)
 {
 	struct canp_ingest_shard *is = canp_job_shard(arg, s->index);
+
+	shard_log_ahead(is);
 
 	if (is->reader) {
 		/* Reads of streams given up may still be on their way into our slices. */

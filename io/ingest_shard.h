@@ -27,6 +27,7 @@ struct canp_job_mem {
 	size_t ring_bytes;      /* reader slices and staging blocks, registered with the ring */
 	size_t reader_bytes, staging_bytes;
 	size_t walker_bytes, probe_bytes, group_bytes, builders_bytes;
+	size_t ahead_bytes;    /* 0: nothing is inflated ahead */
 	uint64_t arena_bytes;  /* all of the above and the page slots */
 	uint64_t arena_min;    /* the least that works */
 	uint64_t writer_bytes; /* upper bound of all owners together */

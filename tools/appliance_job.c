@@ -91,6 +91,10 @@ static void resolve_plan(struct canp_job_cli *c)
 
 static void resolve_machine(struct canp_job_cli *c)
 {
+	static const enum canp_inflate_engine engines[] = {
+		[CANP_CFG_INFLATE_AUTO] = CANP_INFLATE_AUTO,
+		[CANP_CFG_INFLATE_INTERLEAVED] = CANP_INFLATE_INTERLEAVED,
+		[CANP_CFG_INFLATE_ISAL] = CANP_INFLATE_ISAL};
 	struct canp_job_opts *j = &c->job;
 
 	j->cores = c->rt.cores;
@@ -103,6 +107,7 @@ static void resolve_machine(struct canp_job_cli *c)
 	j->depth = c->in.depth;
 	j->slice_bytes = (uint32_t)(c->in.slice & ~4095ull);
 	j->read_policy = (enum canp_io_policy)c->in.io;
+	j->inflate = engines[c->in.inflate];
 	canp_log_set_level((enum canp_log_level)c->rt.log_level);
 }
 

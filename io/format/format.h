@@ -20,6 +20,8 @@
 #include "core/base/err.h"
 #include "io/can/group.h"
 
+struct canp_ahead;
+
 /* The most a walker may leave unconsumed when more input is to come. */
 #define CANP_FORMAT_STRADDLE (512u * 1024u)
 /* Bytes the host guarantees behind the window that may be read (not interpreted). */
@@ -64,6 +66,9 @@ struct canp_format_host {
 	 * time budget). May be NULL. */
 	bool (*should_pause)(void *arg);
 	struct canp_format_tap *tap; /* NULL in every job that is not a benchmark of stages */
+	/* Lent for the life of the walker: members are inflated ahead (io/format/ahead.h). The host
+	 * then keeps the window where it is while a walker is PAUSED. NULL: one by one. */
+	struct canp_ahead *ahead;
 };
 
 enum canp_walk {

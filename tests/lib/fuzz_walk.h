@@ -18,6 +18,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/units.h"
+#include "io/format/ahead.h"
 #include "io/format/format.h"
 #include "io/format/formats.h"
 #include "simd/simd.h"

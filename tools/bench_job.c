@@ -84,6 +84,14 @@ static bool range_has(const struct canp_bench_setup *s, enum canp_stage stage)
 	return s->first <= stage && stage <= s->last;
 }
 
+static bool cpu_allowed(int cpu)
+{
+	cpu_set_t set;
+
+	return cpu < CPU_SETSIZE && sched_getaffinity(0, sizeof(set), &set) == 0 &&
+	       CPU_ISSET(cpu, &set);
+}
+
 /* What does not go together. -1 or an exit code. */
 static int check_options(struct bench_job *b)
 {
@@ -98,6 +106,9 @@ static int check_options(struct bench_job *b)
 	if (*b->cli.in.output)
 		return canp_tool_usage(&b->tool, "--output: datasets of a benchmark are removed; "
 						 "--bench-dir says where they are made");
+	if (b->s.cfg.cpu >= 0 && !cpu_allowed((int)b->s.cfg.cpu))
+		return canp_tool_usage(&b->tool, "--cpu=%d: this process may not run there",
+				       (int)b->s.cfg.cpu);
 	if (b->cli.job.nr_inputs && b->s.job_cfg.input.nr)
 		return canp_tool_usage(&b->tool, "give inputs as operands or with --input");
 	return -1;
@@ -122,6 +133,7 @@ static int parse(struct bench_job *b, int argc, char **argv)
 	rc = canp_tool_options(&b->tool, binds, CANP_ARRAY_SIZE(binds), argc, argv, &b->cli.opts);
 	if (rc >= 0)
 		return rc;
+	b->s.opts = b->cli.opts;
 	b->rounds = canp_opts_origin(b->cli.opts, "rounds") == CANP_OPT_DEFAULT ? JOB_ROUNDS
 										: b->s.cfg.rounds;
 	rc = canp_job_cli_resolve(&b->cli, &b->tool);

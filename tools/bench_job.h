@@ -75,6 +75,7 @@ struct canp_bench_setup {
 	int cpu;        /* for what runs on one core; -1: not pinned */
 	struct canp_bench_cfg cfg;
 	struct canp_bench_job_cfg job_cfg;
+	const struct canp_opts *opts; /* all of them, for the report */
 	enum canp_stage first, last;
 };
 

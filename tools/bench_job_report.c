@@ -230,6 +230,9 @@ static int report_json(const struct canp_bench_result *r, const struct derived *
 	canp_json_ku64(&js, "bytes_out", run->bytes_out);
 	canp_json_ku64(&js, "damage", run->damage);
 	canp_json_kdouble(&js, "boot_s", run->boot_s);
+	/* With what the shards took when they started. */
+	canp_json_ku64(&js, "malloc_calls", run->calls.alloc);
+	canp_json_ku64(&js, "mmap_calls", run->calls.map);
 	canp_json_kstr(&js, "ring", run->ring);
 	canp_json_kstr(&js, "hugepages", run->pages);
 	canp_json_end(&js);
@@ -237,6 +240,8 @@ static int report_json(const struct canp_bench_result *r, const struct derived *
 	json_contender(&js, "isal", d->isal, r->rounds);
 	json_contender(&js, "fio", d->fio, r->rounds);
 	json_contender(&js, "job_all_cores", d->wide, r->rounds);
+	canp_json_key(&js, "options");
+	canp_opts_dump_json(r->s->opts, &js);
 	canp_json_key(&js, "environment");
 	canp_bench_env_json(&r->env, &js);
 	canp_json_end(&js);
@@ -290,7 +295,11 @@ static void text_table(struct canp_strbuf *sb, const struct canp_bench_result *r
 
 		if (!c)
 			continue;
-		text_row(sb, r, canp_stage_name((enum canp_stage)i), c, ns_frame(r, c) - before);
+		/* A first row that is not the first stage is the whole range. */
+		snprintf(name, sizeof(name), "%s..%s", canp_stage_name(c->first),
+			 canp_stage_name(c->last));
+		text_row(sb, r, before > 0 || c->first == c->last ? canp_stage_name(c->last) : name,
+			 c, ns_frame(r, c) - before);
 		before = ns_frame(r, c);
 	}
 	if (d->isal)

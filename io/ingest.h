@@ -94,9 +94,9 @@ struct canp_job_totals {
 	uint64_t rows, messages; /* rows of message tables; message tables that got rows */
 	uint64_t bytes_in, bytes_inflated, bytes_out, damage_events, parts;
 	double elapsed_s, boot_s; /* boot_s: of this, until the shards were up */
-	/* Time with the clock stopped (io/stage.h): of all shards together, of the one with most.
-	 */
-	uint64_t off_clock_ns, off_clock_max_ns;
+	/* With the clock stopped (io/stage.h): CPU time of all shards, wall time of the one with
+	 * most. */
+	uint64_t off_cpu_ns, off_wall_ns;
 	uint64_t peak_mem_bytes, peak_rss_bytes, peak_hugetlb_bytes;
 	struct canp_sched_stats sched;
 	uint64_t reordered_runs; /* page runs that had to wait for their unit's turn */

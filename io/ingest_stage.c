@@ -14,8 +14,10 @@
  * Nothing of this is linked into the path of a real job but a pointer that is NULL.
  */
 #include <errno.h>
+#include <time.h>
 
 #include "core/base/assert.h"
+#include "core/base/units.h"
 #include "io/ingest_shard.h"
 #include "simd/simd.h"
 
@@ -23,6 +25,9 @@ struct canp_stage_shard {
 	struct canp_stage_clock clock;
 	struct canp_stages st;
 	struct canp_format_tap tap;
+	uint64_t off_cpu_ns;
+	/* The turn under way. */
+	uint64_t turn_wall, turn_cpu, turn_off;
 	/* What stood where this stands now. */
 	unsigned (*unit_poll)(void *arg, uint64_t now_ns);
 	unsigned (*writer_poll)(void *arg, uint64_t now_ns);
@@ -152,17 +157,48 @@ enum canp_walk canp_ingest_stage_walk(struct canp_ingest_shard *is, const uint8_
 
 /* ---- between the reactor and the shard ---- */
 
+static uint64_t stage_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * (uint64_t)CANP_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* Stops or starts the clock for a turn. A turn is short enough to say: where the thread had to wait
+ * for its CPU, it waited in the stopped and in the running part alike. */
+static bool turn_begin(struct canp_stage_shard *ss, bool off)
+{
+	ss->turn_wall = canp_clock_ns();
+	ss->turn_cpu = stage_cpu_ns();
+	ss->turn_off = ss->clock.off_ns;
+	return canp_stage_off(&ss->clock, off);
+}
+
+static void turn_end(struct canp_stage_shard *ss, bool was)
+{
+	uint64_t off, cpu, wall;
+
+	canp_stage_off(&ss->clock, was);
+	off = ss->clock.off_ns - ss->turn_off;
+	cpu = stage_cpu_ns() - ss->turn_cpu;
+	wall = canp_clock_ns() - ss->turn_wall;
+	if (wall > cpu)
+		off = (uint64_t)((double)off * (double)cpu / (double)wall);
+	ss->off_cpu_ns += off;
+}
+
 static unsigned stage_unit_poll(void *arg, uint64_t now_ns)
 {
 	struct canp_ingest_shard *is = arg;
 	struct canp_stage_shard *ss = is->stage;
-	bool was = canp_stage_off(&ss->clock, ss->st.first > CANP_STAGE_INFLATE);
+	bool was = turn_begin(ss, ss->st.first > CANP_STAGE_INFLATE);
 	unsigned work;
 
 	stage_here = ss;
 	work = ss->unit_poll(arg, now_ns);
 	stage_here = NULL;
-	canp_stage_off(&ss->clock, was);
+	turn_end(ss, was);
 	return work;
 }
 
@@ -170,10 +206,10 @@ static unsigned stage_writer_poll(void *arg, uint64_t now_ns)
 {
 	struct canp_ingest_shard *is = arg;
 	struct canp_stage_shard *ss = is->stage;
-	bool was = canp_stage_off(&ss->clock, ss->st.first > CANP_STAGE_ENCODE);
+	bool was = turn_begin(ss, true);
 	unsigned work = ss->writer_poll(arg, now_ns);
 
-	canp_stage_off(&ss->clock, was);
+	turn_end(ss, was);
 	return work;
 }
 
@@ -181,10 +217,13 @@ static void stage_on_msg(void *arg, unsigned from, struct canp_msg *msg, bool re
 {
 	struct canp_ingest_shard *is = arg;
 	struct canp_stage_shard *ss = is->stage;
-	bool was = canp_stage_off(&ss->clock, ss->st.first > CANP_STAGE_ENCODE);
+	bool was = canp_stage_off(&ss->clock, true);
+	uint64_t off = ss->clock.off_ns;
 
 	ss->on_msg(arg, from, msg, returned);
 	canp_stage_off(&ss->clock, was);
+	/* Too short to look at the CPU time, or to be interrupted often. */
+	ss->off_cpu_ns += ss->clock.off_ns - off;
 }
 
 int canp_ingest_stage_init(struct canp_ingest_shard *is)
@@ -210,6 +249,8 @@ void canp_ingest_stage_attach(struct canp_ingest_shard *is)
 	ss->writer_poll = is->writer_poller.poll;
 	ss->on_msg = is->sh->on_msg;
 	is->unit_poller.poll = stage_unit_poll;
+	if (ss->st.first <= CANP_STAGE_ENCODE)
+		return; /* messages and writer are on the clock */
 	is->writer_poller.poll = stage_writer_poll;
 	is->sh->on_msg = stage_on_msg;
 }
@@ -222,9 +263,6 @@ void canp_ingest_stage_writer(struct canp_ingest_shard *is, struct canp_partset 
 
 void canp_ingest_stage_collect(const struct canp_ingest_shard *is, struct canp_job_totals *t)
 {
-	uint64_t off = is->stage->clock.off_ns;
-
-	t->off_clock_ns += off;
-	if (off > t->off_clock_max_ns)
-		t->off_clock_max_ns = off;
+	t->off_cpu_ns += is->stage->off_cpu_ns;
+	t->off_wall_ns = canp_max(t->off_wall_ns, is->stage->clock.off_ns);
 }

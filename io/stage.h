@@ -16,9 +16,10 @@
  *
  * Missing upstream stages cannot be left out, as each works on what the one before it made. The
  * files lie in memory before the clock starts, and the stages between there and the first one run
- * with the clock stopped: the time is added up in canp_job_totals.off_clock_ns and is not part of
- * the measurement. The caches are as warm as in a whole job, which a replay from memory could not
- * offer. Price: two clock readings at each crossing of the border (member, chunk, page or turn).
+ * with the clock stopped: the time is added up in canp_job_totals.off_cpu_ns and off_wall_ns and is
+ * not part of the measurement. The caches are as warm as in a whole job, which a replay from memory
+ * could not offer. Price: two clock readings at each crossing of the border (member, chunk, page or
+ * turn).
  *
  * Formats whose bytes are the frames' bytes (canp_format.plain) have nothing to inflate or check.
  */
@@ -63,7 +64,8 @@ struct canp_stages {
  * thread, after canp_simd_init(), while no shard runs. */
 void canp_stage_kernels(bool on);
 
-/* The stopwatch of one shard. Shard thread only. */
+/* The stopwatch of one shard: wall time, which is cheap to read at every border. What of it was CPU
+ * time is found once a turn of a poller (ingest_stage.c). Shard thread only. */
 struct canp_stage_clock {
 	bool off;
 	uint64_t since_ns, off_ns;

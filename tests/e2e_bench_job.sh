@@ -64,8 +64,8 @@ else
 fi
 eq "no calls per file" "$(json out 'set((d["calls_per_file"] or {}).values()) <= {0}')" True
 eq "calls of the start are counted" "$(json out 'd["calls_per_file"] is None or d["run"]["mmap_calls"] > 0')" True
-eq "options and where they come from" "$(json out 'd["options"]["files"]["value"],
-	d["options"]["files"]["origin"], d["options"]["depth"]["origin"]')" "3 command line default"
+eq "options and where they come from" "$(json out \
+	'" ".join(d["options"][k]["origin"] for k in ("files", "depth"))')" "cli default"
 frames=$(json out 'd["dataset"]["frames"]')
 sum=$(json out 'd["dataset"]["crc32"]')
 folder=$(json out 'd["dataset"]["folder"]')

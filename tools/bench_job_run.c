@@ -97,9 +97,9 @@ static void job_result(const struct canp_job *job, struct canp_bench_run *run)
 {
 	const struct canp_job_totals *t = &job->totals;
 
-	run->wall_s = t->elapsed_s - 1e-9 * (double)t->off_clock_max_ns;
+	run->wall_s = t->elapsed_s - 1e-9 * (double)t->off_wall_ns;
 	/* Handed over for the parent, who knows the CPU time only when the process has ended. */
-	run->cpu_s = -1e-9 * (double)t->off_clock_ns;
+	run->cpu_s = -1e-9 * (double)t->off_cpu_ns;
 	run->boot_s = t->boot_s;
 	run->files = t->files_ok + t->files_damaged;
 	run->frames = t->frames;

@@ -385,8 +385,11 @@ void canp_job_destroy(struct canp_job *job)
 static int job_open_output(struct canp_job *job, struct canp_strbuf *err)
 {
 	struct canp_fsinfo fi;
-	int rc = canp_outdir_create(job->opts.out, &job->out_fd, err);
+	int rc;
 
+	if (job->opts.stages && job->opts.stages->last < CANP_STAGE_WRITE)
+		return 0;
+	rc = canp_outdir_create(job->opts.out, &job->out_fd, err);
 	if (rc)
 		return rc;
 	rc = canp_fsinfo_dir(job->out_fd, &fi);
@@ -474,6 +477,8 @@ static int job_publish_rest(struct canp_job *job, struct canp_strbuf *err)
 {
 	int rc;
 
+	if (job->opts.stages && job->opts.stages->last < CANP_STAGE_WRITE)
+		return 0;
 	if (job->unknown)
 		qsort(job->unknown, job->nr_unknown, sizeof(*job->unknown), by_frames);
 	rc = canp_report_side_tables(job);
@@ -524,6 +529,7 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	pthread_sigmask(SIG_SETMASK, &held, NULL);
 	if (rc)
 		return rc;
+	job->totals.boot_s = (double)(canp_clock_ns() - p->started_ns) / 1e9;
 	job->info = *canp_runtime_info(job->rt);
 	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT)
 		if (progress)

@@ -240,6 +240,8 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 	uint64_t slots = canp_writer_page_slots(&wo);
 	void *mem;
 
+	if (is->stage)
+		canp_ingest_stage_writer(is, &wo.set);
 	/* The owner's pages are an upper bound that most jobs never reach: reserved here, touched
 	 * only as rows come in. */
 	is->owner_map_bytes = (size_t)slots * CANP_PAGE_SLOT_BYTES;
@@ -310,13 +312,14 @@ static int shard_setup_walk(struct canp_ingest_shard *is)
 	group = shard_carve(is, "group", m->group_bytes, 64);
 	if (!is->walker_mem || !is->probe_mem || !group)
 		return -ENOMEM;
-	is->group = canp_group_init(group, &(struct canp_group_opts){
-						   .plan = is->job->plan,
-						   .chunk = canp_ingest_chunk,
-						   .arg = is,
-						   .from_ns = is->job->opts.from_ns,
-						   .to_ns = is->job->opts.to_ns,
-					   });
+	is->group = canp_group_init(
+		group, &(struct canp_group_opts){
+			       .plan = is->job->plan,
+			       .chunk = is->stage ? canp_ingest_stage_chunk : canp_ingest_chunk,
+			       .arg = is,
+			       .from_ns = is->job->opts.from_ns,
+			       .to_ns = is->job->opts.to_ns,
+		       });
 	canp_ingest_host_init(is);
 	if (m->ahead_bytes) {
 		const char *why;
@@ -343,7 +346,8 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 	s->user = is;
 	s->on_msg = shard_on_msg;
 	s->on_msg_arg = is;
-	rc = shard_setup_io(is);
+	rc = canp_ingest_stage_init(is);
+	rc = rc ? rc : shard_setup_io(is);
 	rc = rc ? rc : shard_setup_walk(is);
 	rc = rc ? rc : shard_setup_builders(is);
 	rc = rc ? rc : shard_setup_messages(is);
@@ -354,6 +358,8 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 	is->writer_poller =
 		(struct canp_poller){.name = "writer", .poll = shard_writer_poll, .arg = is};
 	is->unit_poller = (struct canp_poller){.name = "unit", .poll = shard_unit_poll, .arg = is};
+	if (is->stage)
+		canp_ingest_stage_attach(is);
 	/* The writer first: it frees slots that the unit may be waiting for. */
 	canp_reactor_add(s, &is->writer_poller);
 	canp_reactor_add(s, &is->unit_poller);

@@ -21,6 +21,7 @@ static struct canp_runtime_cfg runtime_cfg;
 static struct canp_ingest_cfg ingest_cfg;
 static struct canp_appliance_cfg appliance_cfg;
 static struct canp_gen_cfg gen_cfg;
+static struct canp_gen_log_cfg gen_log_cfg;
 
 /* The tables a profile (canp.conf) may set come first. */
 static const struct canp_opt_bind appliance_binds[] = {
@@ -30,7 +31,10 @@ static const struct canp_opt_bind appliance_binds[] = {
 };
 #define PROFILE_TABLES 2u
 
-static const struct canp_opt_bind gen_binds[] = {{&canp_gen_opt_table, &gen_cfg}};
+static const struct canp_opt_bind gen_binds[] = {
+	{&canp_gen_log_opt_table, &gen_log_cfg},
+	{&canp_gen_opt_table, &gen_cfg},
+};
 
 static void put_symbol(const char *name, const char *choice)
 {
@@ -160,10 +164,18 @@ static void put_kconfig(void)
 
 static struct canp_bench_cfg bench_cfg;
 static struct canp_bench_kernels_cfg bench_kernels_cfg;
+static struct canp_bench_job_cfg bench_job_cfg;
 
 static const struct canp_opt_bind bench_kernels_binds[] = {
 	{&canp_bench_kernels_opt_table, &bench_kernels_cfg},
 	{&canp_bench_opt_table, &bench_cfg},
+};
+
+/* Those of a job are the ones of canp-appliance. */
+static const struct canp_opt_bind bench_job_binds[] = {
+	{&canp_bench_job_opt_table, &bench_job_cfg}, {&canp_bench_opt_table, &bench_cfg},
+	{&canp_gen_log_opt_table, &gen_log_cfg},     {&canp_ingest_opt_table, &ingest_cfg},
+	{&canp_runtime_opt_table, &runtime_cfg},
 };
 
 /* TOOL: a program, or a command of one that has options of its own. */
@@ -175,6 +187,7 @@ static const struct {
 	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
 	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
 	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
+	{"canp-bench job", bench_job_binds, CANP_ARRAY_SIZE(bench_job_binds)},
 };
 
 static int put_tool(const char *what, const char *tool)

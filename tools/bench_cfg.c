@@ -11,6 +11,14 @@ static const struct canp_opt bench_rows[] = {
 };
 #undef CANP_OPT_STRUCT
 
+#define CANP_OPT_STRUCT canp_bench_job_cfg
+static const struct canp_opt bench_job_rows[] = {
+#define X CANP_OPT_ROW
+#include "tools/bench_job.def"
+#undef X
+};
+#undef CANP_OPT_STRUCT
+
 #define CANP_OPT_STRUCT canp_bench_kernels_cfg
 static const struct canp_opt bench_kernels_rows[] = {
 #define X CANP_OPT_ROW
@@ -24,6 +32,13 @@ const struct canp_opt_table canp_bench_opt_table = {
 	.rows = bench_rows,
 	.nr = CANP_ARRAY_SIZE(bench_rows),
 	.cfg_bytes = sizeof(struct canp_bench_cfg),
+};
+
+const struct canp_opt_table canp_bench_job_opt_table = {
+	.name = "bench job",
+	.rows = bench_job_rows,
+	.nr = CANP_ARRAY_SIZE(bench_job_rows),
+	.cfg_bytes = sizeof(struct canp_bench_job_cfg),
 };
 
 const struct canp_opt_table canp_bench_kernels_opt_table = {

@@ -13,6 +13,18 @@ struct canp_bench_cfg {
 #undef X
 };
 
+struct canp_bench_job_cfg {
+#define X CANP_OPT_FIELD
+#include "tools/bench_job.def"
+#undef X
+};
+enum {
+	CANP_CFG_AGAINST_AUTO,
+	CANP_CFG_AGAINST_NONE,
+	CANP_CFG_AGAINST_ISAL,
+	CANP_CFG_AGAINST_FIO,
+};
+
 struct canp_bench_kernels_cfg {
 #define X CANP_OPT_FIELD
 #include "tools/bench_kernels.def"
@@ -20,6 +32,7 @@ struct canp_bench_kernels_cfg {
 };
 
 extern const struct canp_opt_table canp_bench_opt_table;
+extern const struct canp_opt_table canp_bench_job_opt_table;
 extern const struct canp_opt_table canp_bench_kernels_opt_table;
 
 #endif

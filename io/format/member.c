@@ -42,15 +42,25 @@ static enum canp_inflate_kind member_kind(enum canp_wrap wrap)
 	return wrap == CANP_WRAP_GZIP ? CANP_INFLATE_GZIP : CANP_INFLATE_ZLIB;
 }
 
+static size_t member_tap(void *arg, const uint8_t *p, size_t len)
+{
+	struct canp_member *m = arg;
+
+	return m->tap->fn(m->tap, m->tap_data, m->tap_arg, p, len);
+}
+
 void canp_member_init(struct canp_member *m, const struct canp_format_host *host,
 		      size_t (*data)(void *arg, const uint8_t *p, size_t len), void *arg)
 {
 	CANP_ASSERT(canp_inflate_bytes() <= sizeof(m->ctx));
 	m->inflate = canp_inflate_init(m->ctx);
+	m->tap = host->tap;
+	m->tap_data = data;
+	m->tap_arg = arg;
+	m->data = m->tap ? member_tap : data;
+	m->arg = m->tap ? m : arg;
 	m->ahead = host->ahead;
 	m->chunk = member_chunk(m);
-	m->data = data;
-	m->arg = arg;
 	canp_walk_limits(host, &m->limits);
 	m->file_out = 0;
 	m->file_pos = 0;

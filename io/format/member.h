@@ -61,10 +61,13 @@ struct canp_member {
 	size_t fill;      /* bytes in the chunk not handed on yet */
 	size_t carry;     /* bytes the consumer left */
 	enum canp_wrap wrap;
-	bool held;       /* nothing of this member was handed on yet */
-	bool unverified; /* bytes were handed on that no checksum covers; sticky */
-	bool halt;       /* set by the consumer */
-	bool stop;       /* the file's limit was hit; sticky */
+	bool held;                   /* nothing of this member was handed on yet */
+	bool unverified;             /* bytes were handed on that no checksum covers; sticky */
+	bool halt;                   /* set by the consumer */
+	bool stop;                   /* the file's limit was hit; sticky */
+	struct canp_format_tap *tap; /* NULL, or what the consumer below is called through */
+	size_t (*tap_data)(void *arg, const uint8_t *p, size_t len);
+	void *tap_arg;
 	struct canp_inflate *inflate;
 	struct canp_ahead *ahead; /* NULL: none */
 	uint8_t *chunk;           /* in buf, or a block of `ahead` */

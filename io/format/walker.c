@@ -267,6 +267,11 @@ static void gz_open(struct gz *g, const struct canp_format *fmt, void *scratch,
 	g->fmt = fmt;
 	g->scratch = scratch;
 	canp_member_init(&g->m, host, gz_data, g);
+	/* A tap belongs where the frames' bytes come out: here, or else in the inner format. */
+	if (!fmt->plain) {
+		g->m.data = gz_data;
+		g->m.arg = g;
+	}
 	/* A gzip'd text is one member as large as the file: only the file's limit holds. */
 	g->m.limits.member_inflated_max = UINT32_MAX;
 	fmt->open(scratch, &g->host, 0);

@@ -50,8 +50,10 @@ static struct {
 	uint64_t win[CANP_CHUNK_ROWS], out[CANP_CHUNK_ROWS], keep[CANP_CHUNK_ROWS];
 	uint8_t packed[CANP_CHUNK_ROWS * 8 + CANP_SIMD_PAD];
 	uint32_t mask[8], made[8];
+	uint64_t times[129]; /* about every 10 ms, as timestamps are */
 	struct canp_minmax mm;
 	uint32_t sum;
+	bool back;
 } buf CANP_ALIGNED(64);
 
 static uint64_t noise(uint64_t *seed)
@@ -79,6 +81,8 @@ static void buffers_fill(void)
 	fill(buf.rec, sizeof(buf.rec), &seed);
 	fill(buf.win, sizeof(buf.win), &seed);
 	fill(buf.mask, sizeof(buf.mask), &seed);
+	for (unsigned i = 1; i < CANP_ARRAY_SIZE(buf.times); i++)
+		buf.times[i] = buf.times[i - 1] + 10000 + noise(&seed) % 64;
 }
 
 /* ---- one pass of each kernel ----------------------------------------------------------------- */
@@ -114,6 +118,17 @@ PASS(compress64, CALL(compress64, buf.keep, CANP_CHUNK_ROWS, buf.mask))
 PASS(pack16, CALL(pack16, (uint16_t *)buf.keep, CANP_CHUNK_ROWS, run->param, buf.packed))
 PASS(pack32, CALL(pack32, (uint32_t *)buf.keep, CANP_CHUNK_ROWS, run->param, buf.packed))
 PASS(pack64, CALL(pack64, buf.keep, CANP_CHUNK_ROWS, run->param, buf.packed))
+
+/* The way back, timestamps and constant columns. */
+PASS(varying, buf.sum ^= (uint32_t)CALL(varying, buf.win, CANP_CHUNK_ROWS))
+PASS(bounds16, CALL(bounds16, (uint16_t *)buf.keep, CANP_CHUNK_ROWS, &buf.mm))
+PASS(ns_to_us, CALL(ns_to_us, (int64_t *)buf.win, CANP_CHUNK_ROWS, (int64_t *)buf.out))
+PASS(delta_block, CALL(delta_block, (int64_t *)buf.times, 128, false, buf.packed, &buf.back))
+PASS(delta32, CALL(delta32, (uint32_t *)buf.keep, CANP_CHUNK_ROWS, buf.packed))
+PASS(unpack16, CALL(unpack16, buf.block, CANP_CHUNK_ROWS, run->param, (uint16_t *)buf.out))
+PASS(index_f64,
+     CALL(index_f64, (uint16_t *)buf.win, CANP_CHUNK_ROWS, 0, 0.125, -40, (double *)buf.out))
+PASS(index_i32, CALL(index_i32, (uint16_t *)buf.win, CANP_CHUNK_ROWS, 3, 7, (uint32_t *)buf.out))
 
 static void pass_frames24(void *arg)
 {
@@ -178,6 +193,16 @@ static const struct row_case bench_pack16[] = {WIDTH(pack16, 1), WIDTH(pack16, 5
 					       WIDTH(pack16, 12), END};
 static const struct row_case bench_pack32[] = {WIDTH(pack32, 24), END};
 static const struct row_case bench_pack64[] = {WIDTH(pack64, 24), WIDTH(pack64, 40), END};
+
+static const struct row_case bench_varying[] = {ONE(varying, "256 payloads"), END};
+static const struct row_case bench_bounds16[] = {ONE(bounds16, "256 values"), END};
+static const struct row_case bench_ns_to_us[] = {ONE(ns_to_us, "256 times"), END};
+static const struct row_case bench_delta_block[] = {
+	{"128 times, 6 bits each", pass_delta_block, REPEAT * 128, "value", 0, NULL, NULL}, END};
+static const struct row_case bench_delta32[] = {ONE(delta32, "256 values, any width"), END};
+static const struct row_case bench_unpack16[] = {WIDTH(unpack16, 1), WIDTH(unpack16, 12), END};
+static const struct row_case bench_index_f64[] = {ONE(index_f64, "256 values"), END};
+static const struct row_case bench_index_i32[] = {ONE(index_i32, "256 values"), END};
 
 /* Of every row of kernels.def, in its order. */
 static const struct row_case *const cases[] = {

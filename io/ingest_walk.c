@@ -9,6 +9,7 @@
  *   canp_reader_open        slices are requested, O_DIRECT            (io/source/reader.c)
  *   canp_format_probe       which format is it, gzip'd or not         (io/format/formats.c)
  *   canp_walker_walk        members found, inflated, checked          (io/format/walker.c, fmt_*.c)
+ *   canp_ahead_take         members decoded five at once              (io/format/ahead.c)
  *   canp_group_push24/push  frames into a 256-row chunk per message   (io/can/group.c,
  * simd/frames_*.c) canp_ingest_chunk       a full chunk                              (this file)
  *   canp_runb_append        raw bits extracted and packed             (io/sink/columns.c)

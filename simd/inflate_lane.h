@@ -37,8 +37,8 @@
 #define LANE_WIDE_MAX   58u
 
 #define LANE_HARD      (1u << 31)
-#define LANE_ONE       (1u << 18) /* one literal */
-#define LANE_COUNT     (3u << 18) /* where literals are counted */
+#define LANE_ONE       (1u << 18)       /* one literal */
+#define LANE_COUNT     (3u << 18)       /* where literals are counted */
 #define LANE_HARD_DIST (63u | 63u << 8) /* distance 0 whatever the stream */
 
 /* A step takes at most three codes of LANE_LIT_BITS (extra bits included) and a distance of
@@ -135,10 +135,10 @@ static inline const uint8_t *canp_lane_byte(uint64_t bit)
 	return (const uint8_t *)(uintptr_t)(bit >> 3);
 }
 
-/* At least 57 bits at `bit`, zeros behind the end of the input. */
-static inline uint64_t canp_lane_peek(const struct canp_lane *lane)
+/* At least 57 bits at `bit` of the lane's input, zeros behind its end. */
+static inline uint64_t canp_lane_peek_at(const struct canp_lane *lane, uint64_t bit)
 {
-	const uint8_t *p = canp_lane_byte(lane->bit), *end = canp_lane_byte(lane->bit_end);
+	const uint8_t *p = canp_lane_byte(bit), *end = canp_lane_byte(lane->bit_end);
 	uint64_t w = 0;
 
 	if (canp_likely(p + 8 <= end))
@@ -146,7 +146,12 @@ static inline uint64_t canp_lane_peek(const struct canp_lane *lane)
 	else
 		for (unsigned i = 0; p + i < end; i++)
 			w |= (uint64_t)p[i] << 8 * i;
-	return w >> (lane->bit & 7);
+	return w >> (bit & 7);
+}
+
+static inline uint64_t canp_lane_peek(const struct canp_lane *lane)
+{
+	return canp_lane_peek_at(lane, lane->bit);
 }
 
 /* Steps that stay inside input and output whatever they decode; negative near an end. */

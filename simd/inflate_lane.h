@@ -100,8 +100,10 @@ enum canp_lane_state canp_lane_symbols(struct canp_lane *lane, const struct canp
 enum canp_lane_state canp_lane_finish(struct canp_lane *lane, struct canp_lane_tables *tab);
 
 /* Takes up to `steps` steps in each lane at once. Returns the lane that met something a step cannot
- * do, which is then in front of it, or LANE_NR. The caller guarantees canp_lane_room() >= steps for
- * every lane; wide if one of them is. l is aligned to LANE_LOOP_ALIGN. */
+ * do, which is then in front of it, or LANE_NR. Then l->steps - 1 more steps are what every lane
+ * has left for sure: those before the one returned may have taken one that is not counted. The
+ * caller guarantees canp_lane_room() >= steps for every lane; wide if one of them is. l is aligned
+ * to LANE_LOOP_ALIGN. */
 unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps, bool wide);
 
 /* Makes a code from the lengths of n symbols; n is a multiple of 4, symbols without a code have

@@ -204,8 +204,8 @@ static void x4_rounds(struct canp_inflate_x4 *ctx)
 			x4_lane_state(ctx, k, state);
 			return;
 		}
-		/* The others have taken no more steps than they had room for. */
-		steps = canp_min((int64_t)ctx->lanes.steps,
+		/* The lanes before k may have taken the step already that is not counted yet. */
+		steps = canp_min((int64_t)ctx->lanes.steps - 1,
 				 canp_lane_room(&ctx->lanes.lane[k], wide));
 	}
 }

@@ -101,8 +101,11 @@ struct canp_bench_frames *canp_bench_frames_create(bool j1939)
 	f->nr_slots = CANP_SLOT_FIRST_TABLE;
 	for (unsigned i = 0; i < CANP_ARRAY_SIZE(f->map.std); i++)
 		f->map.std[i] = CANP_SLOT_UNKNOWN;
-	f->map.ext = (struct canp_idhash){
-		.mask = HASH_ENTRIES - 1, .has_pgn = true, .keys = f->keys, .values = f->values};
+	f->map.ext = (struct canp_idhash){.mask = HASH_ENTRIES - 1,
+					  .has_pgn = true,
+					  .pgn_only = true,
+					  .keys = f->keys,
+					  .values = f->values};
 	frames_make(f, t, j1939);
 	f->ctx = (struct canp_frames_ctx){.map = &f->map,
 					  .slots = f->slots,

@@ -8,19 +8,8 @@
 #include <immintrin.h>
 
 #include "core/base/units.h"
+#include "simd/delta.h"
 #include "simd/kernels.h"
-
-/* The least difference in front of a block: at most 5 bytes. */
-static size_t delta32_zigzag(uint8_t *out, int32_t v)
-{
-	uint32_t u = ((uint32_t)v << 1) ^ (uint32_t)(v >> 31);
-	size_t n = 0;
-
-	for (; u >= 128; u >>= 7)
-		out[n++] = (uint8_t)(u | 128);
-	out[n++] = (uint8_t)u;
-	return n;
-}
 
 static inline __mmask16 delta32_lanes(size_t n, size_t at)
 {
@@ -43,7 +32,7 @@ static size_t delta32_block(const uint32_t *v, size_t n, uint8_t *out)
 		x[k] = _mm512_maskz_sub_epi32(m, _mm512_maskz_loadu_epi32(m, v + k * 16 + 1), from);
 		min = _mm512_mask_min_epi32(min, m, min, x[k]);
 	}
-	len = delta32_zigzag(out, _mm512_reduce_min_epi32(min));
+	len = canp_delta_zigzag(out, _mm512_reduce_min_epi32(min));
 	min = _mm512_set1_epi32(_mm512_reduce_min_epi32(min));
 	width = out + len;
 	len += 4;

@@ -4,19 +4,8 @@
  * what a last block lacks is zeros, and miniblocks without a difference have width 0 and no bytes.
  */
 #include "core/base/units.h"
+#include "simd/delta.h"
 #include "simd/kernels.h"
-
-/* The least difference in front of a block: at most 5 bytes. */
-static size_t delta32_zigzag(uint8_t *out, int32_t v)
-{
-	uint32_t u = ((uint32_t)v << 1) ^ (uint32_t)(v >> 31);
-	size_t n = 0;
-
-	for (; u >= 128; u >>= 7)
-		out[n++] = (uint8_t)(u | 128);
-	out[n++] = (uint8_t)u;
-	return n;
-}
 
 static size_t delta32_block(const uint32_t *v, size_t n, uint8_t *out)
 {
@@ -29,7 +18,7 @@ static size_t delta32_block(const uint32_t *v, size_t n, uint8_t *out)
 		d[i] = v[i + 1] - v[i];
 		min = canp_min(min, (int32_t)d[i]);
 	}
-	len = delta32_zigzag(out, min);
+	len = canp_delta_zigzag(out, min);
 	width = out + len;
 	len += 4;
 	for (size_t i = 0; i < n; i++)

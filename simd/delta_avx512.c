@@ -25,12 +25,6 @@
 #include "simd/delta.h"
 #include "simd/kernels.h"
 
-#define US_NEAR_BITS  35
-#define US_NEAR_MAX   (1ll << 62)
-#define US_NEAR_MAGIC 1099511628ll           /* ceil(2^37 / 125) */
-#define US_FAR_BIAS   9223372036854776ll     /* ceil(2^60 / 125) */
-#define US_FAR_MAGIC  9444732965739290428ull /* ceil(2^70 / 125) */
-
 /* Whole vectors are read and written: the columns have room for a multiple of 32 rows. */
 static inline __mmask8 delta_tail(size_t left)
 {
@@ -171,20 +165,12 @@ CANP_INLINE size_t block_pack(__m512i x[16], uint8_t *out)
 	return (size_t)(to - out);
 }
 
-/* A block that is not full: what is missing counts as the smallest difference, which takes no bits,
- * and miniblocks of nothing else no bytes. */
 static size_t block_part(const int64_t *v, size_t n, bool is32, uint8_t *out, bool *back)
 {
-	int64_t d[128] CANP_ALIGNED(64), min = INT64_MAX;
+	int64_t d[128] CANP_ALIGNED(64);
 	__m512i x[16];
 
-	for (size_t i = 0; i < 128; i++) {
-		uint64_t diff = i < n ? (uint64_t)v[i + 1] - (uint64_t)v[i] : (uint64_t)min;
-
-		*back |= i < n && v[i + 1] < v[i];
-		d[i] = is32 && i < n ? (int32_t)(uint32_t)diff : (int64_t)diff;
-		min = canp_min(min, d[i]);
-	}
+	canp_delta_part(v, n, is32, d, back);
 	for (unsigned k = 0; k < 16; k++)
 		x[k] = _mm512_load_si512(d + 8 * k);
 	return block_pack(x, out);

@@ -1,5 +1,6 @@
 /*
- * extract_avx2.c - windows, byte order, extraction, masks and compression, 256 bits at a time.
+ * extract_avx2.c - windows, byte order, extraction, masks, compression and what a column is like,
+ * 256 bits at a time.
  *
  * There are no rotates, no byte permutes across lanes and no compression here, so the ways differ
  * from the 512-bit ones: extraction shifts and masks first and then narrows with saturating packs,
@@ -357,5 +358,42 @@ size_t canp_compress64_avx2(uint64_t *v, size_t n, const uint32_t mask[8])
 	}
 	COMPRESS_REST(kept, v, i, n, mask);
 	return kept;
+}
+
+uint64_t canp_varying_avx2(const uint64_t *v, size_t n)
+{
+	__m256i a = _mm256_setzero_si256(), b = a, first;
+	uint64_t lane[4], any = 0;
+	size_t i = 0;
+
+	if (n == 0)
+		return 0;
+	first = _mm256_set1_epi64x((long long)v[0]);
+	for (; i + 8 <= n; i += 8) {
+		a = _mm256_or_si256(a, _mm256_xor_si256(load256(v + i), first));
+		b = _mm256_or_si256(b, _mm256_xor_si256(load256(v + i + 4), first));
+	}
+	for (; i < n; i++)
+		any |= v[i] ^ v[0];
+	store256(lane, _mm256_or_si256(a, b));
+	return any | lane[0] | lane[1] | lane[2] | lane[3];
+}
+
+/* The last step overlaps the one before it: seeing a value twice changes no bound. */
+void canp_bounds16_avx2(const uint16_t *v, size_t n, struct canp_minmax *mm)
+{
+	__m256i lo = _mm256_set1_epi32(-1), hi = _mm256_setzero_si256(), x;
+
+	if (n < 16) {
+		canp_bounds16_scalar(v, n, mm);
+		return;
+	}
+	for (size_t i = 0; i + 16 <= n; i += 16) {
+		x = load256(v + i);
+		lo = _mm256_min_epu16(lo, x);
+		hi = _mm256_max_epu16(hi, x);
+	}
+	x = load256(v + n - 16);
+	extract_bounds16(_mm256_min_epu16(lo, x), _mm256_max_epu16(hi, x), mm);
 }
 #endif

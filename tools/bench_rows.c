@@ -50,7 +50,7 @@ static struct {
 	uint64_t win[CANP_CHUNK_ROWS], out[CANP_CHUNK_ROWS], keep[CANP_CHUNK_ROWS];
 	uint8_t packed[CANP_CHUNK_ROWS * 8 + CANP_SIMD_PAD];
 	uint32_t mask[8], made[8];
-	uint64_t times[129]; /* about every 10 ms, as timestamps are */
+	uint64_t times[CANP_CHUNK_ROWS + 1] CANP_ALIGNED(64); /* as regular as timestamps are */
 	struct canp_minmax mm;
 	uint32_t sum;
 	bool back;
@@ -122,7 +122,8 @@ PASS(pack64, CALL(pack64, buf.keep, CANP_CHUNK_ROWS, run->param, buf.packed))
 /* The way back, timestamps and constant columns. */
 PASS(varying, buf.sum ^= (uint32_t)CALL(varying, buf.win, CANP_CHUNK_ROWS))
 PASS(bounds16, CALL(bounds16, (uint16_t *)buf.keep, CANP_CHUNK_ROWS, &buf.mm))
-PASS(ns_to_us, CALL(ns_to_us, (int64_t *)buf.win, CANP_CHUNK_ROWS, (int64_t *)buf.out))
+PASS(ns_to_us, CALL(ns_to_us, (int64_t *)(run->param ? buf.win : buf.times), CANP_CHUNK_ROWS,
+		    (int64_t *)buf.out))
 PASS(delta_block, CALL(delta_block, (int64_t *)buf.times, 128, false, buf.packed, &buf.back))
 PASS(delta32, CALL(delta32, (uint32_t *)buf.keep, CANP_CHUNK_ROWS, buf.packed))
 PASS(unpack16, CALL(unpack16, buf.block, CANP_CHUNK_ROWS, run->param, (uint16_t *)buf.out))
@@ -196,7 +197,11 @@ static const struct row_case bench_pack64[] = {WIDTH(pack64, 24), WIDTH(pack64, 
 
 static const struct row_case bench_varying[] = {ONE(varying, "256 payloads"), END};
 static const struct row_case bench_bounds16[] = {ONE(bounds16, "256 values"), END};
-static const struct row_case bench_ns_to_us[] = {ONE(ns_to_us, "256 times"), END};
+static const struct row_case bench_ns_to_us[] = {
+	ONE(ns_to_us, "256 times of one log"),
+	{"256 times of any year", pass_ns_to_us, VALUES, "value", 1, NULL, NULL},
+	END,
+};
 static const struct row_case bench_delta_block[] = {
 	{"128 times, 6 bits each", pass_delta_block, REPEAT * 128, "value", 0, NULL, NULL}, END};
 static const struct row_case bench_delta32[] = {ONE(delta32, "256 values, any width"), END};

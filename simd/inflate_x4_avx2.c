@@ -174,7 +174,8 @@ CANP_STATIC_ASSERT(LANE_NR == 5, "EACH");
 		: [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3), [w4] "=&r"(w4), \
 		  [s0] "=&b"(s0), [s1] "=&c"(s1), [s2] "=&d"(s2), [s3] "=&r"(s3), [s4] "=&r"(s4), \
 		  [i] "=&r"(i), [t] "=&a"(t), [u] "=&S"(u)                                 \
-		: [base] "r"((uint8_t *)l + LANE_LIT_BITS), [none] "i"(LANE_NR), [dist_mask] "i"((1 << LANE_DIST_BITS) - 1)           \
+		: [base] "r"((uint8_t *)l + LANE_LIT_BITS), [none] "i"(LANE_NR),           \
+		  [dist_mask] "i"((1 << LANE_DIST_BITS) - 1)                               \
 		: "memory", "cc", "xmm0", "xmm1")
 
 CANP_STATIC_ASSERT(LANE_NARROW_MAX <= 32 && LANE_WIDE_MAX <= 64, "one and two vectors");

@@ -247,7 +247,7 @@ static struct canp_unit_file job_unit_file(void *arg, uint32_t i)
 {
 	const struct canp_input *in = canp_job_input(arg, i);
 
-	return (struct canp_unit_file){.size = in->err ? 0 : in->size};
+	return (struct canp_unit_file){.path = in->rel, .size = in->err ? 0 : in->size};
 }
 
 struct job_warn {
@@ -409,8 +409,7 @@ static int job_make_sched(struct canp_job *job, unsigned nr_shards)
 
 	if (!homes)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < job->units.nr; i++)
-		homes[i] = job->units.units[i].home;
+	canp_units_route(&job->units, nr_shards, homes);
 	rc = canp_sched_create(nr_shards, job->units.nr, homes, &job->sched);
 	free(homes);
 	return rc;

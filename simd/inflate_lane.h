@@ -79,7 +79,8 @@ struct canp_lane {
 struct canp_lanes {
 	struct canp_lane_tables tab[LANE_NR];
 	uint32_t steps; /* left of the current round */
-	uint32_t zero, count_mask;
+	uint32_t zero; /* an entry of no bits and no bytes: what a conditional move takes instead */
+	uint32_t count_mask;
 	struct canp_lane lane[LANE_NR];
 };
 

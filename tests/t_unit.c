@@ -19,13 +19,15 @@
 
 struct listing {
 	const uint64_t *sizes;
+	char name[32];
 };
 
 static struct canp_unit_file file_of(void *arg, uint32_t i)
 {
 	struct listing *l = arg;
 
-	return (struct canp_unit_file){.size = l->sizes[i]};
+	snprintf(l->name, sizeof(l->name), "dir/file%05u.canp", i);
+	return (struct canp_unit_file){.path = l->name, .size = l->sizes[i]};
 }
 
 static void units_cover_every_file_once_in_order(void **state)
@@ -78,28 +80,33 @@ static void a_forced_target_is_obeyed(void **state)
 	canp_units_fini(&u);
 }
 
-/* Pages of a unit wait at their owner for all lower units. With homes by chance one shard has
- * several units in a row, so that another runs far ahead and its pages pile up. */
-static void homes_take_turns_so_that_no_shard_runs_ahead(void **state)
+static void homes_follow_the_hash_and_no_shard_runs_ahead(void **state)
 {
-	uint64_t sizes[240];
+	uint64_t sizes[241];
+	uint32_t homes[241], by_hash = 0;
 	struct listing l = {.sizes = sizes};
 	struct canp_units u;
 
 	(void)state;
 	for (unsigned i = 0; i < CANP_ARRAY_SIZE(sizes); i++)
 		sizes[i] = 15u << 20;
-	assert_int_equal(canp_units_build(240, file_of, &l, 0, &u), 0);
-	assert_int_equal(u.nr, 240);
+	assert_int_equal(canp_units_build(241, file_of, &l, 0, &u), 0);
+	assert_int_equal(u.nr, 241);
 	for (unsigned shards = 1; shards <= 16; shards++) {
-		for (uint32_t from = 0; from + shards <= u.nr; from++) {
+		canp_units_route(&u, shards, homes);
+		for (uint32_t from = 0; from + shards <= u.nr; from += shards) {
 			uint32_t seen = 0;
 
 			for (unsigned k = 0; k < shards; k++)
-				seen |= 1u << u.units[from + k].home % shards;
+				seen |= 1u << homes[from + k];
 			assert_int_equal(seen, (1u << shards) - 1);
+			/* The first of a group has its choice. */
+			assert_int_equal(homes[from], u.units[from].home_hash % shards);
 		}
 	}
+	for (unsigned i = 0; i < u.nr; i++)
+		by_hash += homes[i] == u.units[i].home_hash % 16;
+	assert_in_range(by_hash, u.nr / 3, u.nr - 1);
 	canp_units_fini(&u);
 }
 
@@ -184,7 +191,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(units_cover_every_file_once_in_order),
 		cmocka_unit_test(a_forced_target_is_obeyed),
-		cmocka_unit_test(homes_take_turns_so_that_no_shard_runs_ahead),
+		cmocka_unit_test(homes_follow_the_hash_and_no_shard_runs_ahead),
 		cmocka_unit_test(device_names_are_unique_and_bounded),
 		cmocka_unit_test(device_names_from_two_threads_agree),
 		cmocka_unit_test(part_names_hide_the_temporary_from_globs),

@@ -1,8 +1,8 @@
 /*
  * sched.h - which unit of work runs where and when. Units are numbered in listing order; the
  * frontier is the lowest unfinished one; only units inside [frontier, frontier + 4 x shards) may
- * start. A shard takes the lowest unstarted unit of its own queue (home shard = home modulo shards,
- * the caller's choice) in the window; if it has none there, the lowest unstarted unit in the window
+ * start. A shard takes the lowest unstarted unit of its own queue (home shard: the caller's choice,
+ * io/unit.h) in the window; if it has none there, the lowest unstarted unit in the window
  * of the shard with the most unstarted units in the window. A claim is one CAS on the unit's state.
  */
 #ifndef CANP_RUNTIME_SCHED_H

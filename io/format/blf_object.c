@@ -390,10 +390,10 @@ static inline bool blf_is_plain(const uint8_t *p, uint32_t type, size_t size, st
 {
 	const uint8_t *b = p + 32;
 
+	*f = (struct blf_plain){canp_le16(b), b[3] > 15 ? 8u : b[3], 8, 0, false, b + 8};
 	if (canp_unlikely(type != BLF_CAN_MESSAGE && type != BLF_CAN_MESSAGE2))
 		return (type == BLF_CAN_FD_MESSAGE || type == BLF_CAN_FD_MESSAGE_64) &&
 		       blf_plain_fd(p, type, size, f);
-	*f = (struct blf_plain){canp_le16(b), b[3] > 15 ? 8u : b[3], 8, 0, false, b + 8};
 	return size >= 48 && !(b[2] & 0x81);
 }
 

@@ -139,7 +139,7 @@ static void head_text(struct canp_bench_out *o, const struct canp_bench_line *li
 {
 	struct canp_strbuf *sb = &o->sb;
 
-	canp_strbuf_printf(sb, "%s%-10s  %-27s  %-8s", o->columns ? "\n" : "", "kernel", "data",
+	canp_strbuf_printf(sb, "%s%-11s  %-27s  %-8s", o->columns ? "\n" : "", "kernel", "data",
 			   "unit");
 	for (unsigned i = 0; i < CANP_BENCH_COLUMNS; i++)
 		canp_strbuf_printf(sb, "  %13s", line->columns[i]);
@@ -167,7 +167,7 @@ static void line_text(struct canp_bench_out *o, const struct canp_bench_line *li
 
 	if (o->columns != line->columns)
 		head_text(o, line);
-	canp_strbuf_printf(sb, "%-10s  %-27s  %-8s",
+	canp_strbuf_printf(sb, "%-11s  %-27s  %-8s",
 			   strcmp(o->kernel, line->kernel) ? line->kernel : "", line->data,
 			   line_unit(line, &cell));
 	for (unsigned k = 0; k < CANP_BENCH_COLUMNS; k++) {

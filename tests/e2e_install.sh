@@ -1,8 +1,8 @@
 #!/bin/sh
 # e2e_install.sh [BIN]: `make install` into an empty DESTDIR, as a packager does it: the installed
 # programs start, the configuration is one the program accepts, the man pages render and list
-# exactly the options of --help, a changed configuration survives, and `make uninstall` leaves
-# nothing else behind. BIN is the folder of the programs (default build/bin).
+# exactly the options of --help, bash completes commands and options, a changed configuration
+# survives, and `make uninstall` leaves nothing else behind. BIN is the folder of the programs (default build/bin).
 name=e2e_install
 bin=${1:-build/bin}
 build=$(dirname "$bin")
@@ -96,6 +96,37 @@ else
 			"[ -s '$T/cmds' ] && while read -r c; do grep -qx \" *\$c\" '$T/$tool.txt' ||
 			{ echo \"\$c\"; exit 1; }; done <'$T/cmds'"
 	done
+fi
+
+# complete TOOL WORD...: what bash offers for the last word, sorted, one a line.
+complete() {
+	bash -c '. "$0" && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && set -- $(complete -p "$1") &&
+		while [ "$1" != -F ]; do shift; done && { "$2"; printf "%s\n" "${COMPREPLY[@]}"; }' \
+		"$D/usr/share/bash-completion/completions/$1" "$@" 2>/dev/null | LC_ALL=C sort
+}
+
+# offers WORDS TOOL WORD...: bash offers exactly these.
+offers() {
+	want=$1
+	shift
+	have=$(complete "$@" | tr '\n' ' ')
+	[ "$have" = "$want " ] || { echo "     | $*: $have"; return 1; }
+}
+
+if command -v bash >/dev/null; then
+	for p in "$bin"/canp-*; do
+		tool=${p##*/}
+		check "bash parses the completion of $tool" \
+			bash -n "$D/usr/share/bash-completion/completions/$tool"
+	done
+	check "bash completes commands" offers "inspect" canp-appliance i
+	check "bash completes options of a command" offers "--kernel=" canp-bench kernels --k
+	check "of that command only" offers "--against=" canp-bench job --ag
+	check "bash completes choices, before and behind =" eval \
+		'offers "scalar" canp-bench kernels --simd s && offers "scalar" canp-appliance run --simd = s'
+	check "bash completes a program without commands" offers "dense" canp-gen --workload = d
+else
+	echo "skip completion: bash is not installed"
 fi
 
 echo "cores = 1" >>"$D/etc/canp/canp.conf"

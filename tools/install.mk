@@ -1,8 +1,9 @@
-# Installing: programs, the run profile as a configuration file, man pages. DESTDIR is put in front
-# of every path, as packagers expect. Included by the top-level Makefile.
+# Installing: programs, the run profile as a configuration file, man pages, completion for bash.
+# DESTDIR is put in front of every path, as packagers expect. Included by the top-level Makefile.
 bindir     ?= $(prefix)/bin
 mandir     ?= $(prefix)/share/man
 man1dir    ?= $(mandir)/man1
+bashdir    ?= $(prefix)/share/bash-completion/completions
 sysconfdir ?= $(if $(filter /usr,$(prefix)),/etc,$(prefix)/etc)
 confdir    := $(DESTDIR)$(sysconfdir)/canp
 INSTALL    ?= install
@@ -29,15 +30,26 @@ $(MAN_PAGES): %: %.scd
 	@echo "  MAN     $@"
 	@$(SCDOC) <$< >$@.new && mv $@.new $@
 
+# A file is named like its program: bash loads it when the program is completed first. Commands are
+# those of the overview.
+BASH_FILES  := $(patsubst %.1,$(O)/bash/%,$(MAN1))
+
+$(BASH_FILES): $(O)/bash/%: $(BIN)/% $(ROWS)
+	@mkdir -p $(@D)
+	@c=$$($< --help | sed -n 's/^  \([a-z]*\)  .*/\1/p') && $(ROWS) bash $* $$c >$@.new
+	@mv $@.new $@
+
 ## man: the man pages, in $(BUILD)/release/man
 man:
 	@if $(have_scdoc); then $(MAKE) --no-print-directory $(MAN_PAGES); else $(say_scdoc); fi
 
-## install: programs, canp.conf and man pages; DESTDIR=DIR prefix=/usr/local
+## install: programs, canp.conf, man pages, completion for bash; DESTDIR=DIR prefix=/usr/local
 # A configuration that somebody has changed is not replaced; the new one goes beside it.
-install: all man
+install: all man $(BASH_FILES)
 	@$(INSTALL) -d $(DESTDIR)$(bindir) $(confdir)
 	@$(INSTALL) -m 755 $(BINS) $(DESTDIR)$(bindir)
+	@$(INSTALL) -d $(DESTDIR)$(bashdir)
+	@$(INSTALL) -m 644 $(BASH_FILES) $(DESTDIR)$(bashdir)
 	@if cmp -s $(BUILD)/canp.conf $(confdir)/canp.conf || [ ! -e $(confdir)/canp.conf ]; then \
 		$(INSTALL) -m 644 $(BUILD)/canp.conf $(confdir)/canp.conf; \
 	else \
@@ -52,6 +64,7 @@ install: all man
 ## uninstall: removes what install put there; same DESTDIR and prefix
 uninstall:
 	@rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(BINS)))
+	@rm -f $(addprefix $(DESTDIR)$(bashdir)/,$(notdir $(BASH_FILES)))
 	@rm -f $(addprefix $(DESTDIR)$(man1dir)/,$(MAN1)) $(confdir)/canp.conf.new
 	@if cmp -s $(BUILD)/canp.conf $(confdir)/canp.conf; then rm -f $(confdir)/canp.conf; \
 	elif [ -e $(confdir)/canp.conf ]; then echo "$(confdir)/canp.conf was changed: kept"; fi

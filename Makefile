@@ -58,7 +58,9 @@ ARCHIVES := $(foreach l,$(LAYERS),$(O)/libcanp_$(l).a)
 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 
-# A tool is tools/canp_<x>.c (main) and its tools/<x>_*.c, e.g. canp_appliance.c + appliance_run.c.
+# A tool is tools/canp_<x>.c (main) and its tools/<x>_*.c, e.g. canp_appliance.c + appliance_run.c;
+# with_<x> names parts of another tool that it uses too.
+with_bench := $(wildcard tools/gen_*.c) tools/appliance_job.c
 TOOLS    := $(patsubst tools/canp_%.c,%,$(wildcard tools/canp_*.c))
 BINS     := $(foreach t,$(TOOLS),$(BIN)/canp-$(t))
 TESTS    := $(patsubst tests/%.c,%,$(filter-out $(KCONFIG_OFF),$(wildcard tests/t_*.c)))
@@ -77,7 +79,7 @@ endef
 $(foreach l,$(LAYERS),$(eval $(call archive_rule,$(l))))
 
 define tool_rule
-$(BIN)/canp-$(1): $(call obj,tools/canp_$(1).c $(wildcard tools/$(1)_*.c) $(src_tool)) $(ARCHIVES)
+$(BIN)/canp-$(1): $(call obj,tools/canp_$(1).c $(wildcard tools/$(1)_*.c) $(with_$(1)) $(src_tool)) $(ARCHIVES)
 	@mkdir -p $$(@D)
 	@echo "  LD      $$@"
 	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(ARCHIVES) -lz $(LIBS_SYS)

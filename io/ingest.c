@@ -8,6 +8,7 @@
 #include "io/ingest.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -384,8 +385,11 @@ void canp_job_destroy(struct canp_job *job)
 static int job_open_output(struct canp_job *job, struct canp_strbuf *err)
 {
 	struct canp_fsinfo fi;
-	int rc = canp_outdir_create(job->opts.out, &job->out_fd, err);
+	int rc;
 
+	if (job->opts.stages && job->opts.stages->last < CANP_STAGE_WRITE)
+		return 0;
+	rc = canp_outdir_create(job->opts.out, &job->out_fd, err);
 	if (rc)
 		return rc;
 	rc = canp_fsinfo_dir(job->out_fd, &fi);
@@ -405,8 +409,7 @@ static int job_make_sched(struct canp_job *job, unsigned nr_shards)
 
 	if (!homes)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < job->units.nr; i++)
-		homes[i] = job->units.units[i].home_hash;
+	canp_units_route(&job->units, nr_shards, homes);
 	rc = canp_sched_create(nr_shards, job->units.nr, homes, &job->sched);
 	free(homes);
 	return rc;
@@ -437,9 +440,15 @@ static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 			.hugepages = job->opts.hugepages,
 			.arena_bytes = job->mem->arena_bytes,
 			.arena_min_bytes = job->mem->arena_min,
+			/* The page slots are taken one by one from the start of their region
+			 * and recycled last in first out: only those in use at once are ever
+			 * touched, a fraction of what a burst may need. */
+			.arena_touch_bytes = job->mem->arena_bytes -
+					     (size_t)job->mem->page_slots * CANP_PAGE_SLOT_BYTES,
 			.ring_region_bytes = job->mem->ring_bytes,
 			.restrict_ops = job->opts.restrict_ops,
 			.pin = job->opts.pin,
+			.signals = true,
 			.setup = canp_ingest_setup,
 			.teardown = canp_ingest_teardown,
 			.arg = job,
@@ -467,6 +476,8 @@ static int job_publish_rest(struct canp_job *job, struct canp_strbuf *err)
 {
 	int rc;
 
+	if (job->opts.stages && job->opts.stages->last < CANP_STAGE_WRITE)
+		return 0;
 	if (job->unknown)
 		qsort(job->unknown, job->nr_unknown, sizeof(*job->unknown), by_frames);
 	rc = canp_report_side_tables(job);
@@ -490,21 +501,35 @@ static void job_exit_code(struct canp_job *job, int rc)
 		t->exit_code = t->files_damaged || t->files_failed ? 2 : 0;
 }
 
+static void job_hold_signals(sigset_t *before)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
 int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct canp_job *job),
 		 void *arg, struct canp_strbuf *err)
 {
 	struct canp_job_priv *p = job_priv(job);
+	sigset_t held;
 	int rc, rc2;
 
 	p->started_ns = canp_clock_ns();
+	/* From the first file in the output folder to run.json a signal must not end the process
+	 * by its default action: it waits until there is a runtime that notes it, and at the end
+	 * until the dataset has its mark. */
+	job_hold_signals(&held);
 	rc = job_open_output(job, err);
+	rc = rc ? rc : job_boot(job, err);
+	pthread_sigmask(SIG_SETMASK, &held, NULL);
 	if (rc)
 		return rc;
-	rc = job_boot(job, err);
-	if (rc)
-		return rc;
+	job->totals.boot_s = (double)(canp_clock_ns() - p->started_ns) / 1e9;
 	job->info = *canp_runtime_info(job->rt);
-	canp_runtime_signals(job->rt);
 	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT)
 		if (progress)
 			progress(arg, job);
@@ -512,6 +537,7 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	canp_runtime_stop(job->rt);
 	canp_runtime_wait(job->rt);
 	canp_job_collect(job);
+	job_hold_signals(&held);
 	canp_runtime_destroy(job->rt);
 	job->rt = NULL;
 	if (!rc)
@@ -522,6 +548,7 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	/* Even a failed or interrupted job says what it did and what is missing. */
 	rc2 = job_publish_rest(job, err);
 	rc = rc ? rc : rc2;
+	pthread_sigmask(SIG_SETMASK, &held, NULL);
 	job_exit_code(job, rc);
 	return rc;
 }

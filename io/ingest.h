@@ -18,10 +18,12 @@
 #include "core/runtime/sched.h"
 #include "io/can/plan.h"
 #include "io/devices.h"
+#include "io/format/ahead.h"
 #include "io/format/format.h"
 #include "io/source/dirscan.h"
 #include "io/source/fsinfo.h"
 #include "io/sink/part.h"
+#include "io/stage.h"
 #include "io/unit.h"
 
 struct canp_job_opts {
@@ -44,6 +46,7 @@ struct canp_job_opts {
 	uint64_t mem_per_core, writer_mem;
 	bool pin, restrict_ops;
 	uint32_t depth, slice_bytes;
+	enum canp_inflate_engine inflate;
 	enum canp_io_policy read_policy;
 	/* sink */
 	enum canp_part_kind sink;
@@ -54,6 +57,8 @@ struct canp_job_opts {
 	/* Test hooks: delay each unit of one shard, seeded random delays everywhere. */
 	int slow_shard;      /* -1 none */
 	uint32_t delay_seed; /* 0 none */
+	/* Part of a job, for canp-bench only (io/stage.h); NULL: the whole job. Caller's. */
+	const struct canp_stages *stages;
 };
 
 enum canp_file_status {
@@ -88,7 +93,10 @@ struct canp_job_totals {
 	uint64_t signals;        /* non-null values written */
 	uint64_t rows, messages; /* rows of message tables; message tables that got rows */
 	uint64_t bytes_in, bytes_inflated, bytes_out, damage_events, parts;
-	double elapsed_s;
+	double elapsed_s, boot_s; /* boot_s: of this, until the shards were up */
+	/* With the clock stopped (io/stage.h): CPU time of all shards, wall time of the one with
+	 * most. */
+	uint64_t off_cpu_ns, off_wall_ns;
 	uint64_t peak_mem_bytes, peak_rss_bytes, peak_hugetlb_bytes;
 	struct canp_sched_stats sched;
 	uint64_t reordered_runs; /* page runs that had to wait for their unit's turn */

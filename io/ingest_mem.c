@@ -59,6 +59,7 @@ static uint64_t group_slots(const struct canp_plan *plan, uint32_t rowgroup, uin
 static void plan_fixed(const struct canp_job *job, struct canp_job_mem *m)
 {
 	struct canp_reader_opts ro;
+	const char *why;
 
 	canp_reader_opts_init(&ro);
 	ro.depth = job->opts.depth;
@@ -67,6 +68,9 @@ static void plan_fixed(const struct canp_job *job, struct canp_job_mem *m)
 	m->staging_bytes = (size_t)INGEST_STAGING_BLOCKS * CANP_INGEST_STAGING_BLOCK_BYTES;
 	m->ring_bytes = m->reader_bytes + m->staging_bytes + 8192;
 	m->walker_bytes = canp_align_up(canp_walker_bytes(), 64UL);
+	m->ahead_bytes = canp_ahead_engine(job->opts.inflate, &why) == CANP_INFLATE_ISAL
+				 ? 0
+				 : canp_align_up(canp_ahead_bytes(), 64UL);
 	m->probe_bytes = canp_align_up(canp_format_probe_scratch(), 64UL);
 	m->group_bytes = canp_align_up(canp_group_bytes(job->plan), 64UL);
 	m->builders_bytes =
@@ -105,7 +109,7 @@ int canp_ingest_plan_memory(const struct canp_job *job, struct canp_job_mem *m,
 	}
 	slots = open_run_slots(plan, m->run_rows) + 64;
 	m->reserve_slots = (uint32_t)slots;
-	fixed = m->ring_bytes + m->walker_bytes + m->probe_bytes + m->group_bytes +
+	fixed = m->ring_bytes + m->walker_bytes + m->ahead_bytes + m->probe_bytes + m->group_bytes +
 		m->builders_bytes + (1u << 20);
 	/* As much again for units ahead of the frontier, or they could never start. */
 	m->arena_min = fixed + 2 * slots * CANP_PAGE_SLOT_BYTES;

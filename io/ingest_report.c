@@ -51,6 +51,7 @@ static void totals_files(struct canp_json *js, const struct canp_job_totals *t)
 void canp_report_totals(struct canp_json *js, const struct canp_job *job)
 {
 	const struct canp_job_totals *t = &job->totals;
+	const char *why;
 
 	totals_files(js, t);
 	canp_json_kdouble(js, "elapsed_s", t->elapsed_s);
@@ -62,6 +63,9 @@ void canp_report_totals(struct canp_json *js, const struct canp_job *job)
 	canp_json_ku64(js, "cores", job->info.cores);
 	canp_json_kbool(js, "oversubscribed", job->info.oversubscribed);
 	canp_json_kstr(js, "simd", canp_isa_name(canp_simd.isa));
+	canp_json_kstr(js, "inflate",
+		       canp_ahead_engine_name(canp_ahead_engine(job->opts.inflate, &why)));
+	canp_json_kstr(js, "inflate_why", why);
 	canp_json_kstr(js, "ring", job->info.ring.kind == CANP_RING_SYNC ? "sync" : "uring");
 	canp_json_kstr(js, "hugepages", canp_page_kind_name(job->info.hugepages.kind));
 	canp_json_ku64(js, "units", job->units.nr);

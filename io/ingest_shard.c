@@ -18,15 +18,14 @@
 #include "core/base/assert.h"
 #include "core/base/clock.h"
 #include "core/base/hash.h"
+#include "core/base/log.h"
 #include "core/base/units.h"
 #include "io/ingest_shard.h"
 
 #define INGEST_TURN_NS        (400 * CANP_NS_PER_US)
 #define INGEST_SPACE_RETRY_NS (1000 * CANP_NS_PER_MS)
-#define INGEST_PRETOUCH_BYTES (64ull << 20)
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
+/* Of owner pages at a time: some 50 us, so that a turn does not become long. */
+#define INGEST_FAULT_BYTES (256ul << 10)
 
 /* ---- messages ---- */
 
@@ -241,6 +240,8 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 	uint64_t slots = canp_writer_page_slots(&wo);
 	void *mem;
 
+	if (is->stage)
+		canp_ingest_stage_writer(is, &wo.set);
 	/* The owner's pages are an upper bound that most jobs never reach: reserved here, touched
 	 * only as rows come in. */
 	is->owner_map_bytes = (size_t)slots * CANP_PAGE_SLOT_BYTES;
@@ -250,14 +251,11 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 		is->owner_map = NULL;
 		return -ENOMEM;
 	}
+	/* Small pages: what is taken is taken once, and huge ones would have to be cleared fresh.
+	 */
 	madvise(is->owner_map, is->owner_map_bytes, MADV_DONTFORK);
-	/* Open row groups were measured to settle at about a fifth of the bound. A large job takes
-	 * that at once, so that its memory does not creep up with the number of files; where the
-	 * kernel cannot (before 5.14) it does creep, up to the same height. */
-	if (job->units.bytes >= INGEST_PRETOUCH_BYTES)
-		madvise(is->owner_map, canp_align_down(is->owner_map_bytes / 4, 4096UL),
-			MADV_POPULATE_WRITE);
 	canp_pool_init(&is->owner_pages, is->owner_map, CANP_PAGE_SLOT_BYTES, (uint32_t)slots, 0);
+	canp_pool_fault_ahead(&is->owner_pages, INGEST_FAULT_BYTES);
 	mem = shard_carve(is, "pqshared", canp_pqshared_bytes(), 64);
 	if (!mem)
 		return -ENOMEM;
@@ -314,14 +312,24 @@ static int shard_setup_walk(struct canp_ingest_shard *is)
 	group = shard_carve(is, "group", m->group_bytes, 64);
 	if (!is->walker_mem || !is->probe_mem || !group)
 		return -ENOMEM;
-	is->group = canp_group_init(group, &(struct canp_group_opts){
-						   .plan = is->job->plan,
-						   .chunk = canp_ingest_chunk,
-						   .arg = is,
-						   .from_ns = is->job->opts.from_ns,
-						   .to_ns = is->job->opts.to_ns,
-					   });
+	is->group = canp_group_init(
+		group, &(struct canp_group_opts){
+			       .plan = is->job->plan,
+			       .chunk = is->stage ? canp_ingest_stage_chunk : canp_ingest_chunk,
+			       .arg = is,
+			       .from_ns = is->job->opts.from_ns,
+			       .to_ns = is->job->opts.to_ns,
+		       });
 	canp_ingest_host_init(is);
+	if (m->ahead_bytes) {
+		const char *why;
+		void *mem = shard_carve(is, "inflate ahead", m->ahead_bytes, 64);
+
+		if (!mem)
+			return -ENOMEM;
+		is->host.ahead =
+			canp_ahead_init(mem, canp_ahead_engine(is->job->opts.inflate, &why));
+	}
 	return 0;
 }
 
@@ -338,7 +346,8 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 	s->user = is;
 	s->on_msg = shard_on_msg;
 	s->on_msg_arg = is;
-	rc = shard_setup_io(is);
+	rc = canp_ingest_stage_init(is);
+	rc = rc ? rc : shard_setup_io(is);
 	rc = rc ? rc : shard_setup_walk(is);
 	rc = rc ? rc : shard_setup_builders(is);
 	rc = rc ? rc : shard_setup_messages(is);
@@ -349,6 +358,8 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 	is->writer_poller =
 		(struct canp_poller){.name = "writer", .poll = shard_writer_poll, .arg = is};
 	is->unit_poller = (struct canp_poller){.name = "unit", .poll = shard_unit_poll, .arg = is};
+	if (is->stage)
+		canp_ingest_stage_attach(is);
 	/* The writer first: it frees slots that the unit may be waiting for. */
 	canp_reactor_add(s, &is->writer_poller);
 	canp_reactor_add(s, &is->unit_poller);
@@ -371,9 +382,26 @@ void canp_ingest_abandon(struct canp_ingest_shard *is)
 	is->state = CANP_ING_IDLE;
 }
 
+static void shard_log_ahead(const struct canp_ingest_shard *is)
+{
+	const struct canp_ahead_stats *a;
+
+	if (!is->host.ahead)
+		return;
+	a = canp_ahead_stats(is->host.ahead);
+	canp_debug("shard %u: %llu members inflated ahead, %llu for nothing, %llu copied; decoder "
+		   "calls with 1..5 lanes busy: %llu %llu %llu %llu %llu",
+		   is->sh->index, (unsigned long long)a->taken, (unsigned long long)a->dropped,
+		   (unsigned long long)a->copied, (unsigned long long)a->lanes[1],
+		   (unsigned long long)a->lanes[2], (unsigned long long)a->lanes[3],
+		   (unsigned long long)a->lanes[4], (unsigned long long)a->lanes[5]);
+}
+
 void canp_ingest_teardown(void *arg, struct canp_shard *s)
 {
 	struct canp_ingest_shard *is = canp_job_shard(arg, s->index);
+
+	shard_log_ahead(is);
 
 	if (is->reader) {
 		/* Reads of streams given up may still be on their way into our slices. */

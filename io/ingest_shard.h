@@ -27,6 +27,7 @@ struct canp_job_mem {
 	size_t ring_bytes;      /* reader slices and staging blocks, registered with the ring */
 	size_t reader_bytes, staging_bytes;
 	size_t walker_bytes, probe_bytes, group_bytes, builders_bytes;
+	size_t ahead_bytes;    /* 0: nothing is inflated ahead */
 	uint64_t arena_bytes;  /* all of the above and the page slots */
 	uint64_t arena_min;    /* the least that works */
 	uint64_t writer_bytes; /* upper bound of all owners together */
@@ -102,6 +103,7 @@ struct canp_ingest_shard {
 	bool space_timer_armed;
 	int error;
 	char error_what[160];
+	struct canp_stage_shard *stage; /* NULL in every real job, see io/stage.h */
 };
 
 /* Runtime callbacks (arg = the job). */
@@ -130,6 +132,27 @@ unsigned canp_ingest_step(struct canp_ingest_shard *is);
 /* Room for the chunks a burst can fill, by what the unit may use. */
 bool canp_ingest_has_room(struct canp_ingest_shard *is, uint32_t frames);
 void canp_ingest_send_run(struct canp_ingest_shard *is, unsigned slot);
+/* ingest_stage.c: part of a job, for canp-bench (io/stage.h). All but the first two only where
+ * is->stage is set. */
+/* Makes is->stage when the job has stages; before anything else is set up. 0 or -ENOMEM. */
+int canp_ingest_stage_init(struct canp_ingest_shard *is);
+/* Puts itself between the reactor and the shard's pollers; after they are filled in. */
+void canp_ingest_stage_attach(struct canp_ingest_shard *is);
+/* Sets what the writer shall do differently. */
+void canp_ingest_stage_writer(struct canp_ingest_shard *is, struct canp_partset *set);
+/* Chunk callback. */
+void canp_ingest_stage_chunk(void *arg, unsigned slot, const struct canp_table *table,
+			     const struct canp_chunk *chunk);
+/* A file of the job from memory. */
+int canp_ingest_stage_open(struct canp_ingest_shard *is, uint32_t src, struct canp_stream **out);
+/* The job only reads: there is nothing to recognise or walk. */
+bool canp_ingest_stage_reads(const struct canp_ingest_shard *is);
+/* In place of canp_walker_walk(). */
+enum canp_walk canp_ingest_stage_walk(struct canp_ingest_shard *is, const uint8_t *win, size_t len,
+				      uint64_t base, bool eof, size_t *consumed);
+/* Adds the shard's stopped time to the totals. Control thread, after the shards have stopped. */
+void canp_ingest_stage_collect(const struct canp_ingest_shard *is, struct canp_job_totals *t);
+
 /* Fills is->host with the callbacks a walker gets. */
 void canp_ingest_host_init(struct canp_ingest_shard *is);
 /* The group's chunk callback (arg = shard state). */

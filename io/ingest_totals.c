@@ -106,6 +106,8 @@ void canp_job_collect(struct canp_job *job)
 		t->signals += set->values_published;
 		t->messages += ws.tables;
 		t->reordered_runs += ws.reordered;
+		if (p->shards[i].stage)
+			canp_ingest_stage_collect(&p->shards[i], t);
 	}
 	canp_sched_stats(job->sched, &t->sched);
 	t->interrupted = canp_runtime_interrupted(job->rt);

@@ -9,6 +9,7 @@
  *   canp_reader_open        slices are requested, O_DIRECT            (io/source/reader.c)
  *   canp_format_probe       which format is it, gzip'd or not         (io/format/formats.c)
  *   canp_walker_walk        members found, inflated, checked          (io/format/walker.c, fmt_*.c)
+ *   canp_ahead_take         members decoded five at once              (io/format/ahead.c)
  *   canp_group_push24/push  frames into a 256-row chunk per message   (io/can/group.c,
  * simd/frames_*.c) canp_ingest_chunk       a full chunk                              (this file)
  *   canp_runb_append        raw bits extracted and packed             (io/sink/columns.c)
@@ -88,6 +89,10 @@ void canp_ingest_send_run(struct canp_ingest_shard *is, unsigned slot)
 	canp_runb_finish(&is->builders[slot], is->unit, &run);
 	if (!run)
 		return;
+	if (canp_unlikely(is->stage != NULL) && is->job->opts.stages->last < CANP_STAGE_ENCODE) {
+		canp_run_free(run, &is->pages);
+		return;
+	}
 	run->msg.kind = CANP_MSG_RUN;
 	is->runs_out++;
 	canp_mesh_send(is->sh->mesh, is->sh->index, is->slot_owner[slot], &run->msg);
@@ -155,6 +160,15 @@ static void ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code 
 	ingest_fault(is, &f);
 }
 
+static int ingest_reader_open(struct canp_ingest_shard *is, uint32_t src, struct canp_stream **out)
+{
+	const struct canp_input *in = canp_job_input(is->job, src);
+
+	if (canp_unlikely(is->stage != NULL) && is->job->opts.stages->files)
+		return canp_ingest_stage_open(is, src, out);
+	return canp_reader_open(is->reader, in->path, in->size, is->job->opts.read_policy, out);
+}
+
 /* Opens the file after the current one early, so that its first slices are on their way. */
 static void ingest_look_ahead(struct canp_ingest_shard *is)
 {
@@ -172,8 +186,7 @@ static void ingest_look_ahead(struct canp_ingest_shard *is)
 	if (in->err || !in->size)
 		return;
 	is->ahead_src = src;
-	is->ahead_err = canp_reader_open(is->reader, in->path, in->size, is->job->opts.read_policy,
-					 &is->ahead);
+	is->ahead_err = ingest_reader_open(is, src, &is->ahead);
 	if (is->ahead_err == -EAGAIN)
 		is->ahead_err = 0;
 }
@@ -186,7 +199,7 @@ static void ingest_drop_ahead(struct canp_ingest_shard *is)
 	is->ahead_err = 0;
 }
 
-static int ingest_open_stream(struct canp_ingest_shard *is, const struct canp_input *in)
+static int ingest_open_stream(struct canp_ingest_shard *is)
 {
 	int rc;
 
@@ -198,8 +211,7 @@ static int ingest_open_stream(struct canp_ingest_shard *is, const struct canp_in
 		return rc;
 	}
 	ingest_drop_ahead(is);
-	return canp_reader_open(is->reader, in->path, in->size, is->job->opts.read_policy,
-				&is->stream);
+	return ingest_reader_open(is, is->file, &is->stream);
 }
 
 static unsigned ingest_open(struct canp_ingest_shard *is)
@@ -222,7 +234,7 @@ static unsigned ingest_open(struct canp_ingest_shard *is)
 		is->file++;
 		return 1;
 	}
-	rc = ingest_open_stream(is, in);
+	rc = ingest_open_stream(is);
 	if (rc == -EAGAIN)
 		return 0;
 	if (rc < 0) {
@@ -231,6 +243,10 @@ static unsigned ingest_open(struct canp_ingest_shard *is)
 		return 1;
 	}
 	is->state = CANP_ING_PROBE;
+	if (canp_unlikely(is->stage != NULL) && canp_ingest_stage_reads(is)) {
+		is->job->results[is->file].status = CANP_FILE_OK;
+		is->state = CANP_ING_WALK;
+	}
 	return 1;
 }
 
@@ -326,7 +342,9 @@ static unsigned ingest_walk(struct canp_ingest_shard *is)
 			return work;
 		if (eof)
 			ingest_look_ahead(is);
-		res = canp_walker_walk(is->walker, win, len, base, eof, &consumed);
+		res = canp_unlikely(is->stage != NULL)
+			      ? canp_ingest_stage_walk(is, win, len, base, eof, &consumed)
+			      : canp_walker_walk(is->walker, win, len, base, eof, &consumed);
 		CANP_ASSERT(consumed <= len);
 		work++;
 		if (res == CANP_WALK_STOP || (res == CANP_WALK_MORE && eof)) {

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/assert.h"
+#include "core/base/bitset.h"
 #include "core/base/hash.h"
 #include "core/base/units.h"
 
@@ -53,4 +55,21 @@ void canp_units_fini(struct canp_units *u)
 {
 	free(u->units);
 	memset(u, 0, sizeof(*u));
+}
+
+void canp_units_route(const struct canp_units *u, unsigned nr_shards, uint32_t *homes)
+{
+	CANP_BITSET_DECL(taken, 256) = {0};
+
+	CANP_ASSERT(nr_shards >= 1 && nr_shards <= 256);
+	for (uint32_t i = 0; i < u->nr; i++) {
+		unsigned s = u->units[i].home_hash % nr_shards;
+
+		if (i % nr_shards == 0)
+			canp_bitset_zero(taken, 256);
+		while (canp_bitset_test(taken, s))
+			s = (s + 1) % nr_shards;
+		canp_bitset_set(taken, s);
+		homes[i] = s;
+	}
 }

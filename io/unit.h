@@ -16,7 +16,7 @@
 struct canp_unit {
 	uint32_t first_file, nr_files;
 	uint64_t bytes;
-	uint32_t home_hash; /* of the first file's path: routes the unit to a shard */
+	uint32_t home_hash; /* of the first file's path */
 };
 
 struct canp_units {
@@ -37,5 +37,12 @@ struct canp_unit_file {
 int canp_units_build(uint32_t nr, struct canp_unit_file (*file)(void *arg, uint32_t i), void *arg,
 		     uint64_t target, struct canp_units *out);
 void canp_units_fini(struct canp_units *u);
+
+/* homes[i] = home shard of unit i, by hash with bounded load: of nr_shards (1..256) consecutive
+ * units, counted from the first, each shard gets one. A unit goes to the shard of its hash, or to
+ * the next one that its group has left. Pages of a unit wait at their owner for all lower units; by
+ * the hash alone one shard has several units in a row, another runs ahead, and its pages pile up.
+ * A pure function of listing and shards. */
+void canp_units_route(const struct canp_units *u, unsigned nr_shards, uint32_t *homes);
 
 #endif

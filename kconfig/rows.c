@@ -3,7 +3,7 @@
  * README, man page fragments and shell completion. It links only the option tables, so it is built
  * in a second and needs none of the libraries.
  *
- *	rows kconfig | markdown TOOL | man TOOL | bash TOOL | names | profile
+ *	rows kconfig | markdown TOOL | man TOOL | bash TOOL [COMMAND]... | names | profile
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -14,12 +14,14 @@
 #include "core/runtime/runtime_cfg.h"
 #include "io/ingest_cfg.h"
 #include "tools/appliance_cfg.h"
+#include "tools/bench_cfg.h"
 #include "tools/gen_cfg.h"
 
 static struct canp_runtime_cfg runtime_cfg;
 static struct canp_ingest_cfg ingest_cfg;
 static struct canp_appliance_cfg appliance_cfg;
 static struct canp_gen_cfg gen_cfg;
+static struct canp_gen_log_cfg gen_log_cfg;
 
 /* The tables a profile (canp.conf) may set come first. */
 static const struct canp_opt_bind appliance_binds[] = {
@@ -28,8 +30,12 @@ static const struct canp_opt_bind appliance_binds[] = {
 	{&canp_appliance_opt_table, &appliance_cfg},
 };
 #define PROFILE_TABLES 2u
+#define COMMANDS_MAX   16
 
-static const struct canp_opt_bind gen_binds[] = {{&canp_gen_opt_table, &gen_cfg}};
+static const struct canp_opt_bind gen_binds[] = {
+	{&canp_gen_log_opt_table, &gen_log_cfg},
+	{&canp_gen_opt_table, &gen_cfg},
+};
 
 static void put_symbol(const char *name, const char *choice)
 {
@@ -157,17 +163,55 @@ static void put_kconfig(void)
 	}
 }
 
+static struct canp_bench_cfg bench_cfg;
+static struct canp_bench_kernels_cfg bench_kernels_cfg;
+static struct canp_bench_job_cfg bench_job_cfg;
+
+static const struct canp_opt_bind bench_kernels_binds[] = {
+	{&canp_bench_kernels_opt_table, &bench_kernels_cfg},
+	{&canp_bench_opt_table, &bench_cfg},
+};
+
+/* Those of a job are the ones of canp-appliance. */
+static const struct canp_opt_bind bench_job_binds[] = {
+	{&canp_bench_job_opt_table, &bench_job_cfg}, {&canp_bench_opt_table, &bench_cfg},
+	{&canp_gen_log_opt_table, &gen_log_cfg},     {&canp_ingest_opt_table, &ingest_cfg},
+	{&canp_runtime_opt_table, &runtime_cfg},
+};
+
+/* TOOL: a program, or a command of one that has options of its own. */
+static const struct {
+	const char *name;
+	const struct canp_opt_bind *binds;
+	unsigned nr;
+} tools[] = {
+	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
+	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
+	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
+	{"canp-bench job", bench_job_binds, CANP_ARRAY_SIZE(bench_job_binds)},
+};
+
+static unsigned find_tool(const char *name)
+{
+	unsigned t = 0;
+
+	while (t < CANP_ARRAY_SIZE(tools) && strcmp(name, tools[t].name))
+		t++;
+	return t;
+}
+
 static int put_tool(const char *what, const char *tool)
 {
-	bool gen = !strcmp(tool, "canp-gen");
 	struct canp_strbuf sb = CANP_STRBUF_INIT;
 	struct canp_opts *o = NULL;
+	unsigned t = find_tool(tool);
 	int rc;
 
-	if (gen)
-		rc = canp_opts_create(gen_binds, CANP_ARRAY_SIZE(gen_binds), &o);
-	else
-		rc = canp_opts_create(appliance_binds, CANP_ARRAY_SIZE(appliance_binds), &o);
+	if (t == CANP_ARRAY_SIZE(tools)) {
+		fprintf(stderr, "rows: no tool '%s'\n", tool);
+		return 2;
+	}
+	rc = canp_opts_create(tools[t].binds, tools[t].nr, &o);
 	if (rc) {
 		fprintf(stderr, "rows: %s\n", o ? canp_opts_error(o) : "out of memory");
 		canp_opts_destroy(o);
@@ -182,6 +226,50 @@ static int put_tool(const char *what, const char *tool)
 	fwrite(sb.buf, 1, sb.len, stdout);
 	canp_strbuf_fini(&sb);
 	canp_opts_destroy(o);
+	return 0;
+}
+
+static void put_symbol_of_shell(const char *name)
+{
+	putchar('_');
+	for (; *name; name++)
+		putchar(*name == '-' || *name == ' ' ? '_' : *name);
+}
+
+/* Completion of a program with commands. Those that have no options of their own share the
+ * program's. The choice of the command stands last: what is said last about a program counts. */
+static int put_bash(const char *tool, char **command, int nr)
+{
+	const char *own = NULL;
+	char name[COMMANDS_MAX][64];
+	int rc = 0;
+
+	for (int i = 0; i < nr && !rc; i++) {
+		snprintf(name[i], sizeof(name[i]), "%s %s", tool, command[i]);
+		if (find_tool(name[i]) == CANP_ARRAY_SIZE(tools)) {
+			snprintf(name[i], sizeof(name[i]), "%s", tool);
+			rc = own ? 0 : put_tool("bash", tool);
+			own = tool;
+		} else {
+			rc = put_tool("bash", name[i]);
+		}
+	}
+	if (rc)
+		return rc;
+	put_symbol_of_shell(tool);
+	printf("_command()\n{\n\tcase $COMP_CWORD,${COMP_WORDS[1]} in\n"
+	       "\t1,*) COMPREPLY=($(compgen -W \"");
+	for (int i = 0; i < nr; i++)
+		printf("%s ", command[i]);
+	printf("--help --version\" -- \"${COMP_WORDS[1]}\")) ;;\n");
+	for (int i = 0; i < nr; i++) {
+		printf("\t*,%s) ", command[i]);
+		put_symbol_of_shell(name[i]);
+		printf(" ;;\n");
+	}
+	printf("\tesac\n}\ncomplete -o filenames -F ");
+	put_symbol_of_shell(tool);
+	printf("_command %s\n", tool);
 	return 0;
 }
 
@@ -210,7 +298,9 @@ int main(int argc, char **argv)
 	if (argc == 3 &&
 	    (!strcmp(argv[1], "markdown") || !strcmp(argv[1], "man") || !strcmp(argv[1], "bash")))
 		return put_tool(argv[1], argv[2]);
-	fprintf(stderr,
-		"usage: rows kconfig | names | profile | markdown TOOL | man TOOL | bash TOOL\n");
+	if (argc > 3 && argc <= 3 + COMMANDS_MAX && !strcmp(argv[1], "bash"))
+		return put_bash(argv[2], argv + 3, argc - 3);
+	fprintf(stderr, "usage: rows kconfig | names | profile | markdown TOOL | man TOOL | "
+			"bash TOOL [COMMAND]...\n");
 	return 2;
 }

@@ -59,14 +59,15 @@ static size_t shrink(size_t bytes, size_t min_bytes)
 	return canp_max(next, min_bytes);
 }
 
-int canp_arena_create(size_t bytes, size_t min_bytes, enum canp_hugepages want, int node,
-		      struct canp_hugepage_report *rep, struct canp_arena **out)
+int canp_arena_create_wish(const struct canp_hugepage_wish *wish, size_t min_bytes,
+			   struct canp_hugepage_report *rep, struct canp_arena **out)
 {
+	struct canp_hugepage_wish w = *wish;
 	struct canp_arena *a;
 	void *p = NULL;
 	int rc;
 
-	if (bytes == 0 || min_bytes > bytes) {
+	if (w.bytes == 0 || min_bytes > w.bytes) {
 		memset(rep, 0, sizeof(*rep));
 		snprintf(rep->reason, sizeof(rep->reason), "arena size out of range");
 		return -EINVAL;
@@ -75,11 +76,11 @@ int canp_arena_create(size_t bytes, size_t min_bytes, enum canp_hugepages want, 
 	if (!a)
 		return -ENOMEM;
 	for (;;) {
-		rc = canp_hugepage_map(bytes, want, node, &p, rep);
-		if (!rc || bytes <= min_bytes || rc == -EINVAL)
+		rc = canp_hugepage_map_wish(&w, &p, rep);
+		if (!rc || w.bytes <= min_bytes || rc == -EINVAL)
 			break;
-		bytes = shrink(bytes, min_bytes);
-		if (bytes == 0)
+		w.bytes = shrink(w.bytes, min_bytes);
+		if (w.bytes == 0)
 			break;
 	}
 	if (rc) {
@@ -93,6 +94,15 @@ int canp_arena_create(size_t bytes, size_t min_bytes, enum canp_hugepages want, 
 	arena_poison(a->base, a->bytes);
 	*out = a;
 	return 0;
+}
+
+int canp_arena_create(size_t bytes, size_t min_bytes, enum canp_hugepages want, int node,
+		      struct canp_hugepage_report *rep, struct canp_arena **out)
+{
+	struct canp_hugepage_wish wish = {
+		.bytes = bytes, .touch_bytes = bytes, .want = want, .node = node};
+
+	return canp_arena_create_wish(&wish, min_bytes, rep, out);
 }
 
 void canp_arena_destroy(struct canp_arena *a)

@@ -14,8 +14,12 @@
 
 struct canp_arena;
 
-/* Maps bytes, shrinking in steps down to min_bytes when memory is short; touches every page on the
- * calling thread. -ENOMEM when even the minimum cannot be had; *rep says why. */
+/* Maps wish->bytes, shrinking in steps down to min_bytes when memory is short; touches as much as
+ * the wish says on the calling thread. -ENOMEM when even the minimum cannot be had; *rep says why.
+ */
+int canp_arena_create_wish(const struct canp_hugepage_wish *wish, size_t min_bytes,
+			   struct canp_hugepage_report *rep, struct canp_arena **out);
+/* The same with every page touched. */
 int canp_arena_create(size_t bytes, size_t min_bytes, enum canp_hugepages want, int node,
 		      struct canp_hugepage_report *rep, struct canp_arena **out);
 void canp_arena_destroy(struct canp_arena *a);

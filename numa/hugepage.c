@@ -9,7 +9,8 @@
  * limit, pages taken by a cpuset). So every page is touched here, by the calling thread and through
  * a system call, which answers with an errno instead of a signal; after that nothing is left to
  * fail. For ordinary pages the danger is overcommit: the kernel grants more than it has and kills
- * somebody later. The memory that is available is therefore checked first.
+ * somebody later. The memory that is available is therefore checked first, for the whole mapping;
+ * which part of it is touched at once is the caller's choice.
  */
 #include "numa/hugepage.h"
 
@@ -195,12 +196,13 @@ static int map_hugetlb(enum canp_page_kind kind, size_t bytes, int node, void **
 	return 0;
 }
 
-/* -ENOMEM when memory is too short to take len bytes without getting somebody killed. */
-static int check_available(size_t len)
+/* -ENOMEM when memory is too short for every mapper to take len bytes without getting somebody
+ * killed. None of them may have touched its own yet, so each counts the others'. */
+static int check_available(size_t len, unsigned mappers)
 {
 	uint64_t avail = canp_hugepage_available("");
 
-	return len > avail - avail / KEEP_FREE_PART ? -ENOMEM : 0;
+	return len > (avail - avail / KEEP_FREE_PART) / canp_max(mappers, 1u) ? -ENOMEM : 0;
 }
 
 /* A mapping aligned to 2 MiB, so that huge pages fit: the surplus at both ends is given back. */
@@ -219,13 +221,14 @@ static void *map_aligned(size_t len)
 	return p + head;
 }
 
-static int map_small(enum canp_page_kind kind, size_t bytes, int node, void **out,
+static int map_small(enum canp_page_kind kind, const struct canp_hugepage_wish *wish, void **out,
 		     struct canp_hugepage_report *rep)
 {
 	bool thp = kind == CANP_PAGES_THP;
-	size_t len = canp_align_up(bytes, thp ? HUGE_2M : 4 * CANP_KIB);
+	size_t page = thp ? HUGE_2M : 4 * CANP_KIB, len = canp_align_up(wish->bytes, page);
+	size_t touch = canp_align_up(canp_min(wish->touch_bytes, wish->bytes), page);
 	char *p;
-	int rc = check_available(len);
+	int rc = check_available(len, wish->mappers);
 
 	if (rc) {
 		reason_add(rep, "%s pages: %zu MiB asked, %lu MiB available", kind_names[kind],
@@ -242,9 +245,9 @@ static int map_small(enum canp_page_kind kind, size_t bytes, int node, void **ou
 		rc = -errno;
 		reason_add(rep, "thp: %s", canp_strerror(rc));
 	}
-	(void)canp_bind_memory(p, len, node);
-	if (!rc) {
-		rc = canp_hugepage_touch(p, len, 4 * CANP_KIB);
+	(void)canp_bind_memory(p, len, wish->node);
+	if (!rc && touch) {
+		rc = canp_hugepage_touch(p, touch, 4 * CANP_KIB);
 		if (rc)
 			reason_add(rep, "%s pages: %s", kind_names[kind], canp_strerror(rc));
 	}
@@ -257,9 +260,11 @@ static int map_small(enum canp_page_kind kind, size_t bytes, int node, void **ou
 	return 0;
 }
 
-static int map_thp(size_t bytes, int node, void **out, struct canp_hugepage_report *rep)
+static int map_thp(const struct canp_hugepage_wish *wish, void **out,
+		   struct canp_hugepage_report *rep)
 {
 	struct canp_hugepage_host host;
+	size_t touched = canp_align_up(canp_min(wish->touch_bytes, wish->bytes), HUGE_2M);
 	uint64_t huge;
 	int rc;
 
@@ -268,21 +273,21 @@ static int map_thp(size_t bytes, int node, void **out, struct canp_hugepage_repo
 		reason_add(rep, "thp: disabled on this host");
 		return -ENOTSUP;
 	}
-	rc = map_small(CANP_PAGES_THP, bytes, node, out, rep);
+	rc = map_small(CANP_PAGES_THP, wish, out, rep);
 	if (rc)
 		return rc;
 	/* The advice is only a wish; smaps tells what the faults found. */
-	if (!canp_hugepage_thp_bytes(*out, rep->bytes, &huge) && huge < rep->bytes) {
+	if (touched && !canp_hugepage_thp_bytes(*out, rep->bytes, &huge) && huge < touched) {
 		reason_add(rep, "thp: %lu of %zu MiB in huge pages", huge / CANP_MIB,
-			   rep->bytes / CANP_MIB);
+			   touched / CANP_MIB);
 		if (huge == 0)
 			rep->kind = CANP_PAGES_4K;
 	}
 	return 0;
 }
 
-int canp_hugepage_map(size_t bytes, enum canp_hugepages want, int node, void **out,
-		      struct canp_hugepage_report *rep)
+int canp_hugepage_map_wish(const struct canp_hugepage_wish *wish, void **out,
+			   struct canp_hugepage_report *rep)
 {
 	static const enum canp_page_kind first[] = {
 		[CANP_HUGE_AUTO] = CANP_PAGES_2M, [CANP_HUGE_1G] = CANP_PAGES_1G,
@@ -294,24 +299,34 @@ int canp_hugepage_map(size_t bytes, enum canp_hugepages want, int node, void **o
 	memset(rep, 0, sizeof(*rep));
 	rep->kind = CANP_PAGES_4K;
 	/* The bound keeps every rounding below from overflowing. */
-	if (bytes == 0 || bytes > SIZE_MAX / 4 || (unsigned)want >= CANP_ARRAY_SIZE(first)) {
+	if (wish->bytes == 0 || wish->bytes > SIZE_MAX / 4 ||
+	    (unsigned)wish->want >= CANP_ARRAY_SIZE(first)) {
 		reason_add(rep, "size or kind out of range");
 		return -EINVAL;
 	}
-	for (unsigned k = first[want]; rc && k <= CANP_PAGES_4K; k++) {
+	for (unsigned k = first[wish->want]; rc && k <= CANP_PAGES_4K; k++) {
 		rep->kind = (enum canp_page_kind)k;
 		if (k == CANP_PAGES_THP)
-			rc = map_thp(bytes, node, out, rep);
+			rc = map_thp(wish, out, rep);
 		else if (k == CANP_PAGES_4K)
-			rc = map_small(CANP_PAGES_4K, bytes, node, out, rep);
+			rc = map_small(CANP_PAGES_4K, wish, out, rep);
 		else
-			rc = map_hugetlb(rep->kind, bytes, node, out, rep);
+			rc = map_hugetlb(rep->kind, wish->bytes, wish->node, out, rep);
 	}
 	if (rc)
 		return rc;
 	/* A child must never hold (or, worse, copy on write) memory that rings have registered. */
 	(void)madvise(*out, rep->bytes, MADV_DONTFORK);
 	return 0;
+}
+
+int canp_hugepage_map(size_t bytes, enum canp_hugepages want, int node, void **out,
+		      struct canp_hugepage_report *rep)
+{
+	struct canp_hugepage_wish wish = {
+		.bytes = bytes, .touch_bytes = bytes, .want = want, .node = node};
+
+	return canp_hugepage_map_wish(&wish, out, rep);
 }
 
 void canp_hugepage_unmap(void *p, const struct canp_hugepage_report *rep)

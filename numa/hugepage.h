@@ -31,6 +31,22 @@ struct canp_hugepage_report {
  * eighth. The caller owns the mapping until canp_hugepage_unmap(). */
 int canp_hugepage_map(size_t bytes, enum canp_hugepages want, int node, void **out,
 		      struct canp_hugepage_report *rep);
+
+/* A mapping that need not be resident as a whole. Fresh memory is expensive (0.1 ms for 2 MiB, on a
+ * virtual machine whose host takes free pages back up to 8 ms), so who uses memory from its start
+ * and recycles it should not pay for what it never needs. */
+struct canp_hugepage_wish {
+	size_t bytes;
+	size_t touch_bytes; /* from the start; more than bytes: all */
+	unsigned mappers;   /* equal mappings made at the same time, by as many threads; 0 is 1 */
+	enum canp_hugepages want;
+	int node; /* -1 none */
+};
+/* As canp_hugepage_map(), but transparent huge pages and small pages behind touch_bytes come with
+ * the first touch. The available memory must still suffice for all mappers' whole mappings, or
+ * -ENOMEM. Reserved pages (1G, 2M) are all touched: a later fault of theirs could be a SIGBUS. */
+int canp_hugepage_map_wish(const struct canp_hugepage_wish *wish, void **out,
+			   struct canp_hugepage_report *rep);
 void canp_hugepage_unmap(void *p, const struct canp_hugepage_report *rep);
 const char *canp_page_kind_name(enum canp_page_kind kind);
 int canp_hugepages_parse(const char *text, enum canp_hugepages *out); /* auto,1g,2m,thp,off */

@@ -16,12 +16,17 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/base/assert.h"
 #include "core/base/compiler.h"
 #include "core/base/units.h"
 
 #define POISON_BYTE 0xa5
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 CANP_INLINE void slot_poison(void *slot)
 {
@@ -52,13 +57,26 @@ CANP_INLINE void slot_push(struct canp_pool *p, void *slot)
 	slot_poison(slot);
 }
 
+/* No slot was ever handed out from here on, and never touched: pages come in by the step. */
+static void fault_in(struct canp_pool *p, uint8_t *slot)
+{
+	size_t left = p->slot_bytes * p->nr_fresh;
+
+	/* Before Linux 5.14 the advice is unknown, and then nothing happens. */
+	(void)madvise(slot, canp_min(left, p->slot_bytes * p->fault_slots), MADV_POPULATE_WRITE);
+}
+
 CANP_INLINE void *slot_pop(struct canp_pool *p)
 {
 	void *slot = p->free;
 
 	if (!slot) {
 		/* Never handed out so far, and never touched. */
-		slot = p->base + p->slot_bytes * (p->stats.slots - p->nr_fresh);
+		uint32_t used = p->stats.slots - p->nr_fresh;
+
+		slot = p->base + p->slot_bytes * used;
+		if (p->fault_slots && used % p->fault_slots == 0)
+			fault_in(p, slot);
 		p->nr_fresh--;
 		p->nr_free--;
 		return slot;
@@ -94,6 +112,13 @@ void canp_pool_init(struct canp_pool *p, void *mem, size_t slot_bytes, uint32_t 
 	 * touched: the pools of a shard are upper bounds that most jobs do not reach. */
 	p->nr_fresh = nr;
 	p->nr_free = nr;
+}
+
+void canp_pool_fault_ahead(struct canp_pool *p, size_t bytes)
+{
+	CANP_ASSERT(p->stats.gets == 0 && p->slot_bytes % 4096 == 0);
+	CANP_ASSERT(((uintptr_t)p->base & 4095) == 0);
+	p->fault_slots = (uint32_t)(bytes / p->slot_bytes);
 }
 
 bool canp_pool_owns(const struct canp_pool *p, const void *slot)

@@ -2,9 +2,7 @@
  * dispatch.c - chooses one variant per kernel, once, and explains the choice.
  *
  * The table starts out complete with the portable variants, so tools and tests that never call
- * canp_simd_init() work. A ceiling that has no row for a kernel falls back to the next lower row:
- * "avx2" runs most kernels portably because 256-bit vectors gained too little there to keep a
- * third variant correct.
+ * canp_simd_init() work. A ceiling that has no row for a kernel falls back to the next lower row.
  */
 #include "simd/simd.h"
 
@@ -26,13 +24,21 @@ struct canp_simd canp_simd = {
 	.extract16 = canp_extract16_scalar,
 	.extract32 = canp_extract32_scalar,
 	.extract64 = canp_extract64_scalar,
+	.varying = canp_varying_scalar,
 	.range_mask = canp_range_mask_scalar,
 	.compress16 = canp_compress16_scalar,
 	.compress32 = canp_compress32_scalar,
 	.compress64 = canp_compress64_scalar,
+	.bounds16 = canp_bounds16_scalar,
 	.pack16 = canp_pack16_scalar,
 	.pack32 = canp_pack32_scalar,
 	.pack64 = canp_pack64_scalar,
+	.ns_to_us = canp_ns_to_us_scalar,
+	.delta_block = canp_delta_block_scalar,
+	.unpack16 = canp_unpack16_scalar,
+	.index_f64 = canp_index_f64_scalar,
+	.index_i32 = canp_index_i32_scalar,
+	.delta32 = canp_delta32_scalar,
 };
 
 static const char *const simd_isa_names[CANP_ISA_NR] = {"scalar", "avx2", "avx512"};

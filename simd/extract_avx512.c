@@ -37,34 +37,29 @@ static size_t window16(const uint8_t *rec, size_t n, uint64_t *out)
 	return i;
 }
 
-static size_t window32(const uint8_t *rec, size_t n, uint64_t *out)
+/* Masked loads that step over more than one gap lose against loads of what is wanted. */
+static size_t window_pairs(const uint8_t *rec, size_t stride, size_t n, uint64_t *out)
 {
-	const __m512i pair = _mm512_setr_epi64(0, 4, 8, 12, 0, 4, 8, 12);
 	size_t i = 0;
 
-	for (; i + 8 <= n; i += 8, rec += 256) {
-		__m512i a = _mm512_maskz_loadu_epi64(0x11, rec);
-		__m512i b = _mm512_maskz_loadu_epi64(0x11, rec + 64);
-		__m512i c = _mm512_maskz_loadu_epi64(0x11, rec + 128);
-		__m512i d = _mm512_maskz_loadu_epi64(0x11, rec + 192);
-		__m512i lo = _mm512_permutex2var_epi64(a, pair, b);
-		__m512i hi = _mm512_permutex2var_epi64(c, pair, d);
+	for (; i + 4 <= n; i += 4, rec += 4 * stride) {
+		__m128i a = _mm_loadl_epi64((const __m128i *)rec);
+		__m128i b = _mm_loadl_epi64((const __m128i *)(rec + stride));
+		__m128i c = _mm_loadl_epi64((const __m128i *)(rec + 2 * stride));
+		__m128i d = _mm_loadl_epi64((const __m128i *)(rec + 3 * stride));
 
-		_mm512_store_si512(out + i, _mm512_mask_blend_epi64(0xf0, lo, hi));
+		_mm_store_si128((__m128i *)(out + i), _mm_unpacklo_epi64(a, b));
+		_mm_store_si128((__m128i *)(out + i + 2), _mm_unpacklo_epi64(c, d));
 	}
 	return i;
 }
 
 void canp_window_avx512(const uint8_t *rec, size_t stride, size_t off, size_t n, uint64_t *out)
 {
-	size_t i = 0;
+	size_t i;
 
 	rec += off;
-	/* Classes S and J; CAN FD records are rare and wide enough to be bound by their loads. */
-	if (stride == 16)
-		i = window16(rec, n, out);
-	else if (stride == 32)
-		i = window32(rec, n, out);
+	i = stride == 16 ? window16(rec, n, out) : window_pairs(rec, stride, n, out);
 	for (; i < n; i++)
 		out[i] = canp_le64(rec + i * stride);
 }
@@ -217,6 +212,28 @@ void canp_extract64_avx512(const uint64_t *win, size_t n, unsigned shift, unsign
 	mm->max = _mm512_reduce_max_epu64(hi);
 }
 
+uint64_t canp_varying_avx512(const uint64_t *v, size_t n)
+{
+	__m512i a = _mm512_setzero_si512(), b = a, first;
+	size_t i = 0;
+
+	if (n == 0)
+		return 0;
+	first = _mm512_set1_epi64((long long)v[0]);
+	/* a | (x ^ first) */
+	for (; i + 16 <= n; i += 16) {
+		a = _mm512_ternarylogic_epi64(a, _mm512_load_si512(v + i), first, 0xf6);
+		b = _mm512_ternarylogic_epi64(b, _mm512_load_si512(v + i + 8), first, 0xf6);
+	}
+	for (; i < n; i += 8) {
+		__mmask8 m = (__mmask8)(n - i >= 8 ? 0xffu : 0xffu >> (8 - (n - i)));
+
+		b = _mm512_ternarylogic_epi64(b, _mm512_mask_loadu_epi64(first, m, v + i), first,
+					      0xf6);
+	}
+	return (uint64_t)_mm512_reduce_or_epi64(_mm512_or_si512(a, b));
+}
+
 void canp_range_mask_avx512(const uint64_t *win, size_t n, unsigned shift, unsigned len,
 			    uint64_t lo, uint64_t hi, uint32_t mask[8])
 {
@@ -292,5 +309,28 @@ size_t canp_compress64_avx512(uint64_t *v, size_t n, const uint32_t mask[8])
 		kept += bits;
 	}
 	return kept;
+}
+
+void canp_bounds16_avx512(const uint16_t *v, size_t n, struct canp_minmax *mm)
+{
+	__m512i lo = _mm512_set1_epi64(-1), hi = _mm512_setzero_si512(), x;
+	size_t i = 0;
+
+	if (n == 0) {
+		*mm = (struct canp_minmax){.min = UINT64_MAX};
+		return;
+	}
+	for (; i + 32 <= n; i += 32) {
+		x = _mm512_loadu_si512(v + i);
+		lo = _mm512_min_epu16(lo, x);
+		hi = _mm512_max_epu16(hi, x);
+	}
+	if (i < n) {
+		__mmask32 m = (__mmask32)~0u >> (32 - (n - i));
+
+		lo = _mm512_min_epu16(lo, _mm512_mask_loadu_epi16(lo, m, v + i));
+		hi = _mm512_max_epu16(hi, _mm512_maskz_loadu_epi16(m, v + i));
+	}
+	extract_bounds16(lo, hi, mm);
 }
 #endif

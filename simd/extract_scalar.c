@@ -50,6 +50,15 @@ EXTRACT(32)
 EXTRACT(64)
 #undef EXTRACT
 
+uint64_t canp_varying_scalar(const uint64_t *v, size_t n)
+{
+	uint64_t any = 0;
+
+	for (size_t i = 1; i < n; i++)
+		any |= v[i] ^ v[0];
+	return any;
+}
+
 void canp_range_mask_scalar(const uint64_t *win, size_t n, unsigned shift, unsigned len,
 			    uint64_t lo, uint64_t hi, uint32_t mask[8])
 {
@@ -80,3 +89,12 @@ COMPRESS(16)
 COMPRESS(32)
 COMPRESS(64)
 #undef COMPRESS
+
+void canp_bounds16_scalar(const uint16_t *v, size_t n, struct canp_minmax *mm)
+{
+	*mm = (struct canp_minmax){.min = UINT64_MAX};
+	for (size_t i = 0; i < n; i++) {
+		mm->min = v[i] < mm->min ? v[i] : mm->min;
+		mm->max = v[i] > mm->max ? v[i] : mm->max;
+	}
+}

@@ -55,11 +55,20 @@ struct canp_slot {
 	uint8_t need;   /* payload bytes the selected signals need, 0..64 */
 	uint8_t stride16;
 	uint8_t has_short;
-	uint16_t pad;
+	/* Payload bytes from which a frame is stored without further questions as a record of class
+	 * S or J; 0xff where none is. Set by canp_slot_arm(). */
+	uint8_t plain_s, plain_j;
 	uint8_t *lens;   /* [256] */
-	uint64_t frames; /* frames that reached this slot */
+	uint64_t frames; /* frames that reached this slot and were only counted */
 };
 CANP_STATIC_ASSERT(sizeof(struct canp_slot) == 32, "two slots a cache line");
+
+/* To be called when cls, need and chunk of a slot are set. */
+static inline void canp_slot_arm(struct canp_slot *s)
+{
+	s->plain_s = s->chunk && s->cls == CANP_REC_S ? s->need : 0xff;
+	s->plain_j = s->chunk && s->cls == CANP_REC_J ? s->need : 0xff;
+}
 
 /* 29-bit ids: open addressing, power of two, key 0 = empty. Exact ids carry bit 31, PGN keys carry
  * bit 30 (see canp_idkey_pgn); an exact hit wins. Lookup is bounded by the table's size. */
@@ -68,6 +77,8 @@ struct canp_idhash {
 	bool has_pgn;     /* second look-up by PGN wanted */
 	uint32_t *keys;   /* [mask + 1] */
 	uint16_t *values; /* [mask + 1] slots */
+	/* Every exact id has the slot of its PGN as well, so that only that is looked up. */
+	bool pgn_only;
 };
 
 /* One id space: what one DBC (or several merged ones) says about one bus. */
@@ -114,6 +125,8 @@ static inline uint16_t canp_idmap_find(const struct canp_idmap *m, uint32_t id, 
 
 	if (!ext)
 		return m->std[id & 0x7ff];
+	if (m->ext.pgn_only)
+		return canp_idhash_find(&m->ext, canp_idkey_pgn(id));
 	slot = canp_idhash_find(&m->ext, canp_idkey_exact(id));
 	if (slot == CANP_SLOT_UNKNOWN && m->ext.has_pgn)
 		slot = canp_idhash_find(&m->ext, canp_idkey_pgn(id));

@@ -1,33 +1,17 @@
 /*
- * frames_avx512.c - the decode half of frames24 eight frames at a time, grouping one by one.
+ * frames_avx512.c - frames24 with the decode half eight frames at a time in 512-bit registers; see
+ * frames_group.h for the other half.
  *
  * A frame is three quadwords, so eight frames are three registers, and six two-source permutes turn
  * them into columns without reading a byte twice or too far. Time, window, length and payload mask
- * are then computed for all eight; what remains per frame is: look the message up, copy 16 bytes,
- * count. (Gathering the slots and scattering the records with vector instructions is slower.)
+ * are then computed for all eight.
  *
- * Anything out of the ordinary (extended ids, a time outside the window, tables that are not class
- * S) goes to the portable kernel: one frame at a time inside a group, SCALAR_RUN frames when the
- * group as a whole does not qualify, as with J1939 logs where no group ever does.
+ * 29-bit ids are searched for all lanes at once in the same hash table that canp_idmap_find()
+ * walks: one gather of keys a probe, and no branch that depends on a single frame. A group with a
+ * remote or error frame or a time outside the window goes to the portable kernel.
  */
 #ifdef CONFIG_CANP_SIMD_AVX512
-#include <immintrin.h>
-
-#include "core/base/bytes.h"
-#include "core/base/compiler.h"
-#include "core/base/units.h"
-#include "simd/kernels.h"
-
-#define FRAME_BYTES 24u
-#define GROUP       8u
-#define SCALAR_RUN  64u
-
-/* Eight decoded frames. Records of even frames come first: that is how unpacking leaves them. */
-struct frames_group {
-	__m512i rec[2];
-	uint64_t id_len[GROUP]; /* id in the low half, payload bytes in the high one */
-	int64_t ts[GROUP];
-} CANP_ALIGNED(64);
+#include "simd/frames_group.h"
 
 struct frames_consts {
 	__m512i ts_lo, ts_span, mul, add;
@@ -40,90 +24,142 @@ static inline __m512i frames_column(const __m512i in[3], __m512i from01, __mmask
 	return _mm512_mask_permutexvar_epi64(x, m2, from2, in[2]);
 }
 
-/* False: at least one of the eight frames is not plain. */
-static inline bool frames_decode(const uint8_t *p, const struct frames_consts *c,
-				 struct frames_group *g)
+/* Slots of the lanes in todo whose keys are in the table, UNKNOWN for the others: what
+ * canp_idhash_find() does, for eight. There is always an empty place, so the search ends. */
+static __m256i frames_find(const struct canp_idhash *h, __m256i key, __mmask8 todo)
+{
+	const __m256i mask = _mm256_set1_epi32((int)h->mask), one = _mm256_set1_epi32(1);
+	__m256i slot = _mm256_set1_epi32(CANP_SLOT_UNKNOWN);
+	__m256i i = _mm256_mullo_epi32(key, _mm256_set1_epi32((int)0x9e3779b1)), got, word;
+	__mmask8 hit, found = 0;
+
+	i = _mm256_and_si256(_mm256_xor_si256(i, _mm256_srli_epi32(i, 15)), mask);
+	for (;;) {
+		got = _mm256_mmask_i32gather_epi32(key, todo, i, h->keys, 4);
+		hit = _mm256_mask_cmpeq_epi32_mask(todo, got, key);
+		found |= hit;
+		todo = _mm256_mask_test_epi32_mask(todo, got, got) & (__mmask8)~hit;
+		if (canp_likely(!todo))
+			break;
+		i = _mm256_mask_and_epi32(i, todo, _mm256_add_epi32(i, one), mask);
+	}
+	/* Pairs of values, so that nothing behind the last one is read. */
+	word = _mm256_mmask_i32gather_epi32(slot, found, _mm256_srli_epi32(i, 1), h->values, 4);
+	word = _mm256_srlv_epi32(word, _mm256_slli_epi32(_mm256_and_si256(i, one), 4));
+	return _mm256_mask_and_epi32(slot, found, word, _mm256_set1_epi32(0xffff));
+}
+
+/* canp_idmap_find() for eight ids, of which those in ext have 29 bits. */
+static inline __m256i frames_slots(const struct canp_idmap *map, __m256i id, __mmask8 ext)
+{
+	const struct canp_idhash *h = &map->ext;
+	const __m256i low = _mm256_set1_epi32(0x7ff), one = _mm256_set1_epi32(1);
+	const __m256i all = _mm256_set1_epi32(0x3ffff), group = _mm256_set1_epi32(0x3ff00);
+	__m256i slot, pgn, key, std;
+	__mmask8 peer, miss = ext;
+
+	slot = _mm256_set1_epi32(CANP_SLOT_UNKNOWN);
+	if (!h->pgn_only) {
+		key = _mm256_or_si256(id, _mm256_set1_epi32((int)0x80000000));
+		slot = frames_find(h, key, ext);
+		miss = _mm256_mask_cmpeq_epi32_mask(ext, slot, one);
+	}
+	if (h->has_pgn && miss) {
+		pgn = _mm256_and_si256(_mm256_srli_epi32(id, 8), all);
+		peer = _mm256_cmplt_epu32_mask(_mm256_and_si256(pgn, _mm256_set1_epi32(0xff00)),
+					       _mm256_set1_epi32(0xf000));
+		pgn = _mm256_mask_and_epi32(pgn, peer, pgn, group);
+		key = _mm256_or_si256(pgn, _mm256_set1_epi32(0x40000000));
+		slot = _mm256_mask_mov_epi32(slot, miss, frames_find(h, key, miss));
+	}
+	if (canp_unlikely(ext != 0xff)) {
+		id = _mm256_and_si256(id, low);
+		std = _mm256_mmask_i32gather_epi32(slot, (__mmask8)~ext, _mm256_srli_epi32(id, 1),
+						   map->std, 4);
+		std = _mm256_srlv_epi32(std, _mm256_slli_epi32(_mm256_and_si256(id, one), 4));
+		slot = _mm256_mask_and_epi32(slot, (__mmask8)~ext, std, _mm256_set1_epi32(0xffff));
+	}
+	return slot;
+}
+
+/* The id words of a group that has other than 11-bit ids, as tails. */
+static CANP_NOINLINE enum frames_shape frames_wide(const struct canp_idmap *map, __m512i tail,
+						   struct frames_group *g)
+{
+	const __m512i flags = _mm512_set1_epi64(0xe0000000), ext = _mm512_set1_epi64(0x80000000);
+	const __m512i beyond = _mm512_set1_epi64(0xfffff800);
+	__mmask8 is_ext = _mm512_test_epi64_mask(tail, ext);
+
+	if (_mm512_test_epi64_mask(tail, _mm512_set1_epi64(0x60000000)))
+		return FRAMES_ODD;
+	_mm256_store_si256(
+		(__m256i *)g->slot,
+		frames_slots(map, _mm512_cvtepi64_epi32(_mm512_andnot_si512(flags, tail)), is_ext));
+	tail = _mm512_mask_or_epi64(tail, is_ext, tail,
+				    _mm512_set1_epi64((int64_t)CANP_FF_EXT << 48));
+	tail = _mm512_mask_andnot_epi64(tail, is_ext, flags, tail);
+	tail = _mm512_mask_andnot_epi64(tail, (__mmask8)~is_ext, beyond, tail);
+	_mm512_store_si512(g->tail, tail);
+	return FRAMES_WIDE;
+}
+
+static inline enum frames_shape frames_decode(const uint8_t *p, const struct canp_idmap *map,
+					      const void *consts, struct frames_group *g)
 {
 	const __m512i swap_ts = _mm512_broadcast_i32x4(
 		_mm_setr_epi8(7, 6, 5, 4, 3, 2, 1, 0, 15, 14, 13, 12, 11, 10, 9, 8));
-	/* Big-endian id, length, three bytes of padding -> id and length as two u32. */
+	/* Big-endian id, dlc, three bytes of padding -> id, length (once capped) and dlc. */
 	const __m512i swap_id = _mm512_broadcast_i32x4(
-		_mm_setr_epi8(3, 2, 1, 0, 4, -1, -1, -1, 11, 10, 9, 8, 12, -1, -1, -1));
-	const __m512i len_max = _mm512_set1_epi64(8ll << 32 | 0xffffffff);
+		_mm_setr_epi8(3, 2, 1, 0, 4, 4, -1, -1, 11, 10, 9, 8, 12, 12, -1, -1));
+	const __m512i len_max = _mm512_set1_epi64(0xffffff08ffffffff);
 	const __m512i wide = _mm512_set1_epi64(0xfffff800), one = _mm512_set1_epi64(1);
-	const __m512i in[3] = {_mm512_loadu_si512(p), _mm512_loadu_si512(p + 64),
-			       _mm512_loadu_si512(p + 128)};
-	__m512i raw, id, data, ts;
-	__mmask8 odd;
+	__m512i in[3] = {_mm512_loadu_si512(p), _mm512_loadu_si512(p + 64),
+			 _mm512_loadu_si512(p + 128)};
+	const struct frames_consts *c = consts;
+	__m512i raw, tail, data, ts;
+
+	/* Each is used three times; the compiler would load it three times. */
+	__asm__("" : "+v"(in[0]), "+v"(in[1]), "+v"(in[2]));
 
 	/* Quadwords 3f, 3f+1, 3f+2 of 24; those from 16 on lie in the third register. */
 	raw = frames_column(in, _mm512_setr_epi64(0, 3, 6, 9, 12, 15, 0, 0), 0xc0,
 			    _mm512_setr_epi64(0, 0, 0, 0, 0, 0, 2, 5));
-	id = frames_column(in, _mm512_setr_epi64(1, 4, 7, 10, 13, 0, 0, 0), 0xe0,
-			   _mm512_setr_epi64(0, 0, 0, 0, 0, 0, 3, 6));
+	tail = frames_column(in, _mm512_setr_epi64(1, 4, 7, 10, 13, 0, 0, 0), 0xe0,
+			     _mm512_setr_epi64(0, 0, 0, 0, 0, 0, 3, 6));
 	data = frames_column(in, _mm512_setr_epi64(2, 5, 8, 11, 14, 0, 0, 0), 0xe0,
 			     _mm512_setr_epi64(0, 0, 0, 0, 0, 1, 4, 7));
 	raw = _mm512_shuffle_epi8(raw, swap_ts);
-	id = _mm512_min_epu32(_mm512_shuffle_epi8(id, swap_id), len_max);
-	odd = _mm512_test_epi64_mask(id, wide);
-	odd |= _mm512_cmpgt_epu64_mask(_mm512_sub_epi64(raw, c->ts_lo), c->ts_span);
-	if (canp_unlikely(odd))
-		return false;
+	tail = _mm512_min_epu8(_mm512_shuffle_epi8(tail, swap_id), len_max);
+	if (canp_unlikely(_mm512_cmpgt_epu64_mask(_mm512_sub_epi64(raw, c->ts_lo), c->ts_span)))
+		return FRAMES_ODD;
 	ts = _mm512_add_epi64(_mm512_mullo_epi64(raw, c->mul), c->add);
-	/* 1 << 8 * len, minus 1; a shift by 64 gives 0. Ids have 11 bits here. */
+	/* 1 << 8 * len, minus 1; a shift by 64 gives 0. The shift of the length by 29 leaves bits
+	 * of id and dlc around it. */
 	data = _mm512_and_si512(
-		data, _mm512_sub_epi64(_mm512_sllv_epi64(one, _mm512_srli_epi64(id, 29)), one));
-	g->rec[0] = _mm512_unpacklo_epi64(ts, data);
-	g->rec[1] = _mm512_unpackhi_epi64(ts, data);
-	_mm512_store_si512(g->id_len, id);
+		data, _mm512_sub_epi64(
+			      _mm512_sllv_epi64(one, _mm512_and_si512(_mm512_srli_epi64(tail, 29),
+								      _mm512_set1_epi64(0x78))),
+			      one));
+	_mm512_store_si512(g->rec, _mm512_unpacklo_epi64(ts, data));
+	_mm512_store_si512(g->rec + 4, _mm512_unpackhi_epi64(ts, data));
 	_mm512_store_si512(g->ts, ts);
-	return true;
+	if (_mm512_test_epi64_mask(tail, wide))
+		return frames_wide(map, tail, g);
+	_mm512_store_si512(g->tail, tail);
+	return FRAMES_STD;
 }
 
-/* Groups the decoded frames; returns how many were consumed and sets ctx->stop when that is less
- * than all or the last one filled a chunk. Unknown ids never have class S here. */
-static inline unsigned frames_group(struct canp_frames_ctx *ctx, const uint8_t *p,
-				    const struct frames_group *g)
+struct frames_minmax {
+	__m512i min, max;
+};
+
+static inline void frames_note(void *bounds, const int64_t *ts)
 {
-	const uint16_t *std = ctx->map->std;
-	struct canp_slot *slots = ctx->slots;
+	struct frames_minmax *b = bounds;
+	__m512i v = _mm512_load_si512(ts);
 
-#pragma GCC unroll 8
-	for (unsigned k = 0; k < GROUP; k++) {
-		struct canp_slot *s = &slots[std[(uint16_t)g->id_len[k]]];
-		uint8_t *chunk = s->chunk;
-		size_t row = s->n;
-
-		if (canp_unlikely(s->cls != CANP_REC_S || !chunk)) {
-			if (!canp_frames24_scalar(ctx, p + k * FRAME_BYTES, 1))
-				return k;
-			if (ctx->stop != CANP_FRAMES_DONE)
-				return k + 1;
-			continue;
-		}
-		_mm_storeu_si128((__m128i *)(chunk + row * 16),
-				 _mm_load_si128((const __m128i *)&g->rec[k & 1] + k / 2));
-		if (canp_unlikely((uint8_t)(g->id_len[k] >> 32) < s->need)) {
-			s->lens[row] = (uint8_t)(g->id_len[k] >> 32);
-			s->has_short = 1;
-		}
-		s->frames++;
-		s->n = (uint16_t)(row + 1);
-		if (canp_unlikely(row >= CANP_CHUNK_ROWS - 1)) {
-			ctx->stop = CANP_FRAMES_FULL;
-			ctx->stop_slot = std[(uint16_t)g->id_len[k]];
-			return k + 1;
-		}
-	}
-	return GROUP;
-}
-
-static void frames_bounds(struct canp_frames_ctx *ctx, const int64_t *ts, unsigned n)
-{
-	while (n--) {
-		ctx->min_ns = canp_min(ctx->min_ns, ts[n]);
-		ctx->max_ns = canp_max(ctx->max_ns, ts[n]);
-	}
+	b->min = _mm512_min_epi64(b->min, v);
+	b->max = _mm512_max_epi64(b->max, v);
 }
 
 size_t canp_frames24_avx512(struct canp_frames_ctx *ctx, const uint8_t *p, size_t n)
@@ -132,40 +168,15 @@ size_t canp_frames24_avx512(struct canp_frames_ctx *ctx, const uint8_t *p, size_
 					_mm512_set1_epi64((long long)ctx->ts_span),
 					_mm512_set1_epi64(ctx->ts_mul),
 					_mm512_set1_epi64(ctx->ts_add)};
-	__m512i min = _mm512_set1_epi64(INT64_MAX), max = _mm512_set1_epi64(INT64_MIN);
-	struct frames_group g;
-	size_t i = 0;
+	struct frames_minmax b = {_mm512_set1_epi64(INT64_MAX), _mm512_set1_epi64(INT64_MIN)};
+	size_t done;
 
-	/* The group loop does not look for unknown ids: they are no plain table, by this. */
-	if (ctx->slots[CANP_SLOT_UNKNOWN].cls == CANP_REC_S)
+	/* A slot of unknown ids that stores would look plain; groupers have none. */
+	if (ctx->slots[CANP_SLOT_UNKNOWN].chunk)
 		return canp_frames24_scalar(ctx, p, n);
-	ctx->stop = CANP_FRAMES_DONE;
-	while (i < n && ctx->stop == CANP_FRAMES_DONE) {
-		if (n - i >= GROUP && frames_decode(p + i * FRAME_BYTES, &c, &g)) {
-			unsigned done = frames_group(ctx, p + i * FRAME_BYTES, &g);
-			__m512i ts = _mm512_load_si512(g.ts);
-
-			if (canp_likely(done == GROUP)) {
-				min = _mm512_min_epi64(min, ts);
-				max = _mm512_max_epi64(max, ts);
-			} else {
-				frames_bounds(ctx, g.ts, done);
-			}
-			i += done;
-		} else {
-			i += canp_frames24_scalar(ctx, p + i * FRAME_BYTES,
-						  canp_min(n - i, (size_t)SCALAR_RUN));
-		}
-	}
-	ctx->min_ns = canp_min(ctx->min_ns, _mm512_reduce_min_epi64(min));
-	ctx->max_ns = canp_max(ctx->max_ns, _mm512_reduce_max_epi64(max));
-	if (i) {
-		uint64_t last = canp_be64(p + (i - 1) * FRAME_BYTES);
-
-		ctx->first_ns =
-			(int64_t)(canp_be64(p) * (uint64_t)ctx->ts_mul + (uint64_t)ctx->ts_add);
-		ctx->last_ns = (int64_t)(last * (uint64_t)ctx->ts_mul + (uint64_t)ctx->ts_add);
-	}
-	return i;
+	done = frames_run(ctx, p, n, frames_decode, &c, frames_note, &b);
+	ctx->min_ns = canp_min(ctx->min_ns, _mm512_reduce_min_epi64(b.min));
+	ctx->max_ns = canp_max(ctx->max_ns, _mm512_reduce_max_epi64(b.max));
+	return done;
 }
 #endif

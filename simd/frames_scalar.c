@@ -89,11 +89,10 @@ static CANP_NOINLINE enum canp_frames_stop frames_other(struct canp_frames_ctx *
 		ctx->unknown_ids[ctx->nr_unknown++] =
 			idw & ID_EXT ? idw & (ID_EXT | ID_MASK_EXT) : idw & ID_MASK_STD;
 	}
-	s->frames++;
-	if (s->chunk && s->cls == CANP_REC_J)
-		full = frames_store(s, CANP_REC_J, p, idw, ts);
-	else if (s->chunk)
-		full = frames_store(s, CANP_REC_S, p, idw, ts);
+	if (!s->chunk)
+		s->frames++;
+	else
+		full = frames_store(s, s->cls, p, idw, ts);
 	return full ? CANP_FRAMES_FULL : CANP_FRAMES_DONE;
 }
 
@@ -136,7 +135,6 @@ size_t canp_frames24_scalar(struct canp_frames_ctx *ctx, const uint8_t *p, size_
 		ts = (int64_t)(raw * mul + add);
 		s = &slots[slot];
 		if (canp_likely(s->cls == CANP_REC_S && s->chunk && slot != CANP_SLOT_UNKNOWN)) {
-			s->frames++;
 			stop = frames_store(s, CANP_REC_S, p, idw, ts) ? CANP_FRAMES_FULL
 								       : CANP_FRAMES_DONE;
 		} else {

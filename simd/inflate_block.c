@@ -110,7 +110,9 @@ static bool pre_make(struct pre_table *pre, const uint8_t *lens)
 static bool lens_read(struct canp_lane *lane, const struct pre_table *pre, uint8_t *lens,
 		      unsigned n)
 {
-	uint64_t w = canp_lane_peek(lane), length = 0;
+	/* Kept here: written to the lane, it would be read back for each symbol, because lens may
+	 * be anything. */
+	uint64_t bit = lane->bit, w = canp_lane_peek_at(lane, bit), length = 0;
 	uint32_t e = pre->entry[w & ((1u << PRE_BITS) - 1)];
 	unsigned i = 0;
 
@@ -118,7 +120,7 @@ static bool lens_read(struct canp_lane *lane, const struct pre_table *pre, uint8
 	if (e >> 28)
 		return false;
 	while (i < n) {
-		w = canp_lane_peek(lane);
+		w = canp_lane_peek_at(lane, bit);
 		/* Four symbols of at most 14 bits. */
 		for (unsigned k = 0; k < 4 && i < n; k++) {
 			e = pre->entry[w & ((1u << PRE_BITS) - 1)];
@@ -126,11 +128,12 @@ static bool lens_read(struct canp_lane *lane, const struct pre_table *pre, uint8
 			canp_put_le64(lens + i, length * 0x0101010101010101ull);
 			canp_put_le64(lens + i + 8, length * 0x0101010101010101ull);
 			i += (e >> 16 & 0xff) +
-			     (unsigned)((w & ((1u << (e & 0xff)) - 1)) >> (e >> 8 & 0xff));
-			w >>= e & 0xff;
-			lane->bit += e & 0xff;
+			     (unsigned)((w & ((1u << (e & 31)) - 1)) >> (e >> 8 & 31));
+			w >>= e & 0x3f;
+			bit += e & 0xff;
 		}
 	}
+	lane->bit = bit;
 	return i == n && lane->bit <= lane->bit_end;
 }
 

@@ -99,7 +99,7 @@ CANP_STATIC_ASSERT(LANE_LIT_BITS == 10 && LANE_DIST_BITS <= 10, "code_reverse ha
 #define E_LIT4(n)  E_LIT(n), E_LIT((n) + 1), E_LIT((n) + 2), E_LIT((n) + 3)
 #define E_LIT16(n) E_LIT4(n), E_LIT4((n) + 4), E_LIT4((n) + 8), E_LIT4((n) + 12)
 #define E_LIT64(n) E_LIT16(n), E_LIT16((n) + 16), E_LIT16((n) + 32), E_LIT16((n) + 48)
-#define E_LEN(n)   LANE_STOP | (n) << 20
+#define E_LEN(n)   (n) << 20
 #define E_HARD(n)  LANE_HARD | (n) << 8
 #define E_HARD4(n) E_HARD(n), E_HARD((n) + 1), E_HARD((n) + 2), E_HARD((n) + 3)
 #define E_HARD8(n) E_HARD4(n), E_HARD4((n) + 4)
@@ -126,7 +126,7 @@ static void lit_expand(uint32_t *tab, unsigned symbol, unsigned at, unsigned bit
 		return;
 	for (unsigned v = 0; v < 1u << extra; v++)
 		for (unsigned i = at | v << bits; i < 1u << LANE_LIT_BITS; i += 1u << all)
-			tab[i] = LANE_STOP | (uint32_t)(canp_lane_length_base[k] + v) << 20 | all;
+			tab[i] = (uint32_t)(canp_lane_length_base[k] + v) << 20 | all;
 }
 
 /* Entries for the places of the shortest codes, to be doubled from there; returns their bits less

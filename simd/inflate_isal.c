@@ -11,6 +11,10 @@
  *   the end of a member, or when the output is full, the whole bytes in the register are handed
  *   back, so that `in_used` is exact; after a fault the decoded rest is drained before the fault
  *   is reported.
+ *
+ * And one shapes both: a match from before the start of the output is refused, but its fast loop
+ * has counted the bytes already. Only the first 32 KiB of a member can have such a match, so the
+ * portable decoder of the lanes counts them again (bytes_before_fault()).
  */
 #include "simd/inflate_isal.h"
 
@@ -21,9 +25,17 @@
 #include "core/base/bytes.h"
 #include "core/base/compiler.h"
 #include "core/base/units.h"
+#include "simd/inflate_lane.h"
 #include "simd/simd.h"
 
 enum inflate_phase { PHASE_HEADER, PHASE_BODY, PHASE_TRAILER, PHASE_ENDED };
+
+#define MATCH_MAX    258u
+#define DISTANCE_MAX 32768u
+/* Deflate data of which the first DISTANCE_MAX bytes are made: noise is stored with 5 bytes a
+ * block. Where it is more, as behind thousands of empty blocks, the count after a refused match is
+ * MATCH_MAX bytes less than what was counted. */
+#define HEAD_BYTES (CANP_INFLATE_PIECE + 8192u)
 
 struct canp_inflate {
 	struct inflate_state isal;
@@ -34,6 +46,10 @@ struct canp_inflate {
 	uint32_t sum;                   /* CRC-32 or Adler-32 so far */
 	uint64_t produced;              /* bytes of this member handed out */
 	uint64_t body_pos;              /* bytes of deflate data taken */
+	size_t head_len;
+	/* Not cleared by init. */
+	uint8_t head[HEAD_BYTES];                /* the stream's first deflate data */
+	uint8_t again[DISTANCE_MAX + MATCH_MAX]; /* what it makes, after a fault */
 };
 
 /* What a call still may use; carried through the phases. */
@@ -198,9 +214,29 @@ struct canp_inflate *canp_inflate_init(void *mem)
 	CANP_ASSERT(((uintptr_t)mem & (CANP_CACHELINE - 1)) == 0);
 	/* Tables and buffers are filled before they are used, but an error path of ISA-L may look
 	 * at leftovers: with zeros it does so the same way on every run. */
-	memset(ctx, 0, sizeof(*ctx));
+	memset(ctx, 0, offsetof(struct canp_inflate, head));
 	canp_inflate_reset(ctx, CANP_INFLATE_GZIP);
 	return ctx;
+}
+
+/* How many of `counted` bytes the deflate data in[0..len) really makes before a match that reaches
+ * too far back; they are made at out[0..cap) once more. */
+static uint64_t bytes_before_fault(const uint8_t *in, size_t len, uint8_t *out, size_t cap,
+				   uint64_t counted)
+{
+	struct canp_lane lane = {.bit = 8 * (uint64_t)(uintptr_t)in,
+				 .bit_end = 8 * (uint64_t)(uintptr_t)(in + len),
+				 .out = out,
+				 .out_start = out,
+				 .out_end = out + cap};
+	struct canp_lane_tables tab;
+	uint64_t exact;
+
+	if (canp_lane_blocks(&lane, &tab) == LANE_MORE)
+		canp_lane_finish(&lane, &tab);
+	exact = (uint64_t)(lane.out - out);
+	exact = canp_max(exact, counted > MATCH_MAX ? counted - MATCH_MAX : 0);
+	return canp_min(exact, counted);
 }
 
 static enum canp_inflate_result member_result(int rc)
@@ -223,7 +259,8 @@ enum canp_inflate_result canp_inflate_member(struct canp_inflate *ctx, enum canp
 {
 	struct inflate_state *isal = &ctx->isal;
 	enum canp_inflate_result result;
-	size_t pos = 0;
+	size_t pos = 0, body;
+	int rc;
 
 	*out_len = *in_used = 0;
 	in_len = clamp_u32(in_len);
@@ -236,8 +273,13 @@ enum canp_inflate_result canp_inflate_member(struct canp_inflate *ctx, enum canp
 	isal->avail_in = (uint32_t)(in_len - pos);
 	isal->next_out = out;
 	isal->avail_out = clamp_u32(out_cap);
-	result = member_result(isal_inflate_stateless(isal));
+	body = pos;
+	rc = isal_inflate_stateless(isal);
+	result = member_result(rc);
 	*out_len = (size_t)(isal->next_out - out);
+	if (rc == ISAL_INVALID_LOOKBACK)
+		*out_len = (size_t)bytes_before_fault(in + body, in_len - body, out, *out_len,
+						      *out_len);
 	/* Where the input ended inside a symbol, ISA-L points behind it. */
 	pos = canp_min((size_t)(isal->next_in - in), in_len);
 	if (result == CANP_INFLATE_OK) {
@@ -274,6 +316,7 @@ void canp_inflate_reset(struct canp_inflate *ctx, enum canp_inflate_kind kind)
 	ctx->sum = sum_start(kind);
 	ctx->produced = 0;
 	ctx->body_pos = 0;
+	ctx->head_len = 0;
 }
 
 static enum canp_inflate_result stream_end(struct canp_inflate *ctx,
@@ -343,6 +386,32 @@ static void body_unread(struct inflate_state *isal, const uint8_t *in)
 	isal->read_in &= (1ull << isal->read_in_length) - 1;
 }
 
+/* Keeps the start of the stream for the case that it must be counted again. */
+static void body_keep(struct canp_inflate *ctx, const uint8_t *piece, size_t len)
+{
+	uint64_t end = canp_min(ctx->body_pos + len, (uint64_t)HEAD_BYTES);
+
+	if (ctx->produced >= DISTANCE_MAX || end <= ctx->head_len)
+		return;
+	memcpy(ctx->head + ctx->head_len, piece + (ctx->head_len - ctx->body_pos),
+	       (size_t)end - ctx->head_len);
+	ctx->head_len = (size_t)end;
+}
+
+/* ISA-L refused a match: takes what it counted too much off its own buffer and off `made`. */
+static size_t body_uncount(struct canp_inflate *ctx, size_t made)
+{
+	struct inflate_state *isal = &ctx->isal;
+	size_t kept = (size_t)(isal->tmp_out_valid - isal->tmp_out_processed), off;
+	uint64_t counted = ctx->produced + made + kept;
+
+	off = (size_t)(counted - bytes_before_fault(ctx->head, ctx->head_len, ctx->again,
+						    sizeof(ctx->again), counted));
+	kept = canp_min(kept, off);
+	isal->tmp_out_valid -= (int32_t)kept;
+	return made - canp_min(made, off - kept);
+}
+
 /* One call of ISA-L on the next piece. */
 static int body_step(struct canp_inflate *ctx, struct inflate_io *io, size_t piece)
 {
@@ -351,6 +420,7 @@ static int body_step(struct canp_inflate *ctx, struct inflate_io *io, size_t pie
 	size_t taken, made;
 	int rc;
 
+	body_keep(ctx, io->in, piece);
 	isal->next_in = (uint8_t *)io->in;
 	isal->avail_in = (uint32_t)piece;
 	isal->next_out = io->out;
@@ -365,6 +435,8 @@ static int body_step(struct canp_inflate *ctx, struct inflate_io *io, size_t pie
 	ctx->body_pos += taken;
 	/* By the pointers: after a fault the avail_ counts lag behind them. */
 	made = (size_t)(isal->next_out - io->out);
+	if (rc == ISAL_INVALID_LOOKBACK)
+		made = body_uncount(ctx, made);
 	body_account(ctx, io, made);
 	/* Input, room and no step: the loop above must not depend on this never happening. */
 	if (piece && !taken && !made && isal->block_state != ISAL_BLOCK_FINISH)

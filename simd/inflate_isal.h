@@ -40,7 +40,7 @@ enum canp_inflate_result {
 
 struct canp_inflate;
 
-/* Bytes a context needs (about 90 KiB), a multiple of 64. */
+/* Bytes a context needs (about 165 KiB, half of it for damaged streams only), a multiple of 64. */
 size_t canp_inflate_bytes(void);
 /* Makes a context in mem (64-byte aligned, canp_inflate_bytes() long, owned by the caller, who may
  * drop it at any time). Ready for canp_inflate_member() and for a gzip stream. */

@@ -6,15 +6,14 @@
  * at most one match, each part found by one lookup and all parts added up. So an entry is a sum of
  * fields that do not disturb each other:
  *
- *   literal/length   | 31 stop | 25..20 length | 19..18 literals | 15..8 literal byte | 7..0 bits |
+ *   literal/length   | 31 hard | 25..20 length | 19..18 literals | 15..8 literal byte | 7..0 bits |
  *   distance         | 31..16 smallest distance | 15..8 bits of the code | 7..0 bits in all |
  *
- * `stop` marks everything that is not a literal: added up it is the sign of the sum, which says
- * whether the next lookup counts. Three literal bytes may carry into bits 16 and 17, not further.
- * Length codes whose extra bits fit the index are expanded, one entry per length. What a step
- * cannot do is a hard entry: bits 31 and 30, and a length that is not 0, which no distance follows.
- * For the one-by-one decoder a hard literal/length entry names its symbol in bits 16..8 and the
- * bits of its code in 7..0, 0 when the code is longer than the index.
+ * Whether the next lookup counts is seen from the number of literals so far: bit 18 of the sum
+ * behind the first, bit 19 behind the second. Three literal bytes may carry into bits 16 and 17,
+ * not further. Length codes whose extra bits fit the index are expanded, one entry per length. What
+ * a step cannot do is a hard entry: the sign of the sum. For the one-by-one decoder it names its
+ * symbol in bits 16..8 and the bits of its code in 7..0, 0 when the code is longer than the index.
  */
 #ifndef CANP_SIMD_INFLATE_LANE_H
 #define CANP_SIMD_INFLATE_LANE_H
@@ -37,13 +36,10 @@
 #define LANE_NARROW_MAX 30u
 #define LANE_WIDE_MAX   58u
 
-#define LANE_STOP      (1u << 31)
-#define LANE_ONE       (1u << 18) /* one literal */
-#define LANE_COUNT     (3u << 18) /* where literals are counted */
-#define LANE_LENGTH    (63u << 20)
-#define LANE_HARD_FLAG (LANE_STOP | 1u << 30)
-#define LANE_HARD      (LANE_HARD_FLAG | 1u << 20) /* any length but 0 */
-#define LANE_HARD_DIST (63u | 63u << 8)
+#define LANE_HARD      (1u << 31)
+#define LANE_ONE       (1u << 18)       /* one literal */
+#define LANE_COUNT     (3u << 18)       /* where literals are counted */
+#define LANE_HARD_DIST (63u | 63u << 8) /* distance 0 whatever the stream */
 
 /* A step takes at most three codes of LANE_LIT_BITS (extra bits included) and a distance of
  * LANE_DIST_BITS + 13 bits: 52. A load of 64 bits at a byte has 57 of the stream. */
@@ -66,26 +62,25 @@ struct canp_lane_tables {
 };
 
 struct canp_lane {
-	uint64_t bit;     /* address of the next bit: 8 * the address of its byte + its number */
+	CANP_ALIGNED(CANP_CACHELINE)
+	uint64_t bit; /* address of the next bit: 8 * the address of its byte + its number */
+	uint8_t *out; /* next byte */
+	uint8_t *out_start;
+	uint8_t *out_end;
 	uint64_t bit_end; /* of the bit behind the input */
-	uint8_t *out;     /* next byte */
-	uint8_t *out_start, *out_end;
 	bool last_block;
 	bool wide; /* the tables have matches of up to LANE_WIDE_MAX */
 	struct canp_lane_code lit, dist;
 };
 
-/* What the interleaved loop works on. The assembly knows the offsets of what comes before `lane`.
- */
+/* What the interleaved loop works on. The assembly knows the offsets. */
 #define LANE_NR         5u
 #define LANE_LOOP_ALIGN 256u
 struct canp_lanes {
 	struct canp_lane_tables tab[LANE_NR];
-	/* The lanes' positions while the loop runs. */
-	uint64_t bit[LANE_NR];
-	uint8_t *out[LANE_NR], *out_start[LANE_NR];
 	uint32_t steps; /* left of the current round */
-	uint32_t count_mask, length_mask;
+	uint32_t zero; /* an entry of no bits and no bytes: what a conditional move takes instead */
+	uint32_t count_mask;
 	struct canp_lane lane[LANE_NR];
 };
 
@@ -106,8 +101,10 @@ enum canp_lane_state canp_lane_symbols(struct canp_lane *lane, const struct canp
 enum canp_lane_state canp_lane_finish(struct canp_lane *lane, struct canp_lane_tables *tab);
 
 /* Takes up to `steps` steps in each lane at once. Returns the lane that met something a step cannot
- * do, which is then in front of it, or LANE_NR. The caller guarantees canp_lane_room() >= steps for
- * every lane; wide if one of them is. l is aligned to LANE_LOOP_ALIGN. */
+ * do, which is then in front of it, or LANE_NR. Then l->steps - 1 more steps are what every lane
+ * has left for sure: those before the one returned may have taken one that is not counted. The
+ * caller guarantees canp_lane_room() >= steps for every lane; wide if one of them is. l is aligned
+ * to LANE_LOOP_ALIGN. */
 unsigned canp_lanes_run_avx2(struct canp_lanes *l, uint32_t steps, bool wide);
 
 /* Makes a code from the lengths of n symbols; n is a multiple of 4, symbols without a code have
@@ -141,10 +138,10 @@ static inline const uint8_t *canp_lane_byte(uint64_t bit)
 	return (const uint8_t *)(uintptr_t)(bit >> 3);
 }
 
-/* At least 57 bits at `bit`, zeros behind the end of the input. */
-static inline uint64_t canp_lane_peek(const struct canp_lane *lane)
+/* At least 57 bits at `bit` of the lane's input, zeros behind its end. */
+static inline uint64_t canp_lane_peek_at(const struct canp_lane *lane, uint64_t bit)
 {
-	const uint8_t *p = canp_lane_byte(lane->bit), *end = canp_lane_byte(lane->bit_end);
+	const uint8_t *p = canp_lane_byte(bit), *end = canp_lane_byte(lane->bit_end);
 	uint64_t w = 0;
 
 	if (canp_likely(p + 8 <= end))
@@ -152,7 +149,12 @@ static inline uint64_t canp_lane_peek(const struct canp_lane *lane)
 	else
 		for (unsigned i = 0; p + i < end; i++)
 			w |= (uint64_t)p[i] << 8 * i;
-	return w >> (lane->bit & 7);
+	return w >> (bit & 7);
+}
+
+static inline uint64_t canp_lane_peek(const struct canp_lane *lane)
+{
+	return canp_lane_peek_at(lane, lane->bit);
 }
 
 /* Steps that stay inside input and output whatever they decode; negative near an end. */

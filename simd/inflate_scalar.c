@@ -11,18 +11,19 @@
 #define DIST_MASK ((1u << LANE_DIST_BITS) - 1)
 #define STOP_NONE 0xffffu /* no code of up to 15 bits */
 
-/* The symbol that w starts with and the bits of its code, which are not less than `from`. */
-static unsigned code_symbol(const struct canp_lane_code *code, uint64_t w, unsigned from,
-			    unsigned *bits)
+/* The symbol that w starts with and the bits of its code, which are not less than `from`. The
+ * length is counted, not searched: which one it is would be a branch nobody foresees. */
+static inline unsigned code_symbol(const struct canp_lane_code *code, uint64_t w, unsigned from,
+				   unsigned *bits)
 {
-	unsigned value = canp_lane_reverse16((uint32_t)w) >> 1;
+	unsigned value = canp_lane_reverse16((uint32_t)w) >> 1, n = from;
 
-	for (unsigned n = from; n <= LANE_CODE_BITS; n++)
-		if (value < code->limit[n]) {
-			*bits = n;
-			return code->symbol[(int)(value >> (LANE_CODE_BITS - n)) + code->delta[n]];
-		}
-	return STOP_NONE;
+	for (unsigned i = from; i < LANE_CODE_BITS; i++)
+		n += value >= code->limit[i];
+	if (value >= code->limit[LANE_CODE_BITS])
+		return STOP_NONE;
+	*bits = n;
+	return code->symbol[(int)(value >> (LANE_CODE_BITS - n)) + code->delta[n]];
 }
 
 static void copy_match(struct canp_lane *lane, size_t distance, size_t length)
@@ -71,7 +72,7 @@ static enum canp_lane_state symbol_other(struct canp_lane *lane, const struct ca
 {
 	unsigned bits = e & 0xff, symbol = e >> 8 & 0x1ff, extra;
 
-	if ((e & LANE_HARD_FLAG) != LANE_HARD_FLAG) {
+	if (!(e & LANE_HARD)) {
 		lane->bit += bits;
 		return symbol_match(lane, tab, w >> bits, e >> 20 & 0x3f);
 	}
@@ -104,7 +105,7 @@ enum canp_lane_state canp_lane_symbols(struct canp_lane *lane, const struct canp
 		uint64_t w = canp_lane_peek(lane);
 		uint32_t e = tab->lit[w & LIT_MASK];
 
-		if (e & LANE_STOP)
+		if (!(e & LANE_ONE))
 			return symbol_other(lane, tab, w, e);
 		if (lane->out == lane->out_end || lane->bit + (e & 0xff) > lane->bit_end)
 			return LANE_FAULT;
@@ -139,7 +140,7 @@ static void finish_steps(struct canp_lane *lane, const struct canp_lane_tables *
 		size_t length, distance;
 		unsigned i = 0;
 
-		for (; i < 3 && !(e & LANE_STOP); i++) {
+		for (; i < 3 && (e & LANE_ONE); i++) {
 			*to++ = (uint8_t)(e >> 8);
 			w >>= e & 0x3f;
 			at += e & 0x3f;
@@ -148,7 +149,7 @@ static void finish_steps(struct canp_lane *lane, const struct canp_lane_tables *
 		/* Behind three literals w may not have a whole match any more. */
 		if (i < 3) {
 			d = tab->dist[(w >> (e & 0x3f)) & DIST_MASK];
-			if ((e & LANE_HARD_FLAG) == LANE_HARD_FLAG || d == LANE_HARD_DIST)
+			if ((e & LANE_HARD) || d == LANE_HARD_DIST)
 				break;
 			w >>= e & 0x3f;
 			length = e >> 20 & 0x3f;

@@ -75,7 +75,6 @@ struct canp_inflate_x4 *canp_inflate_x4_init(void *mem, enum canp_inflate_engine
 	ctx->engine = engine;
 	ctx->reference = canp_inflate_init((uint8_t *)ctx + x4_own_bytes());
 	ctx->lanes.count_mask = LANE_COUNT;
-	ctx->lanes.length_mask = LANE_LENGTH;
 	for (unsigned k = 0; k < LANE_NR; k++)
 		x4_park(ctx, k);
 	return ctx;
@@ -170,8 +169,8 @@ static void x4_lane_finish(struct canp_inflate_x4 *ctx, unsigned k)
 	x4_lane_state(ctx, k, canp_lane_finish(&ctx->lanes.lane[k], &ctx->lanes.tab[k]));
 }
 
-/* One round, and what the lane that ended it needs. */
-static void x4_round(struct canp_inflate_x4 *ctx)
+/* Rounds until a lane is near an end or has a new block. */
+static void x4_rounds(struct canp_inflate_x4 *ctx)
 {
 	int64_t steps = ROUND_MAX;
 	unsigned k, nearest = 0;
@@ -194,16 +193,28 @@ static void x4_round(struct canp_inflate_x4 *ctx)
 		x4_lane_finish(ctx, nearest);
 		return;
 	}
-	k = canp_lanes_run_avx2(&ctx->lanes, (uint32_t)steps, wide);
-	if (k < LANE_NR)
-		x4_lane_state(ctx, k, canp_lane_symbols(&ctx->lanes.lane[k], &ctx->lanes.tab[k]));
+	while (steps >= ROUND_MIN) {
+		enum canp_lane_state state;
+
+		k = canp_lanes_run_avx2(&ctx->lanes, (uint32_t)steps, wide);
+		if (k == LANE_NR)
+			return;
+		state = canp_lane_symbols(&ctx->lanes.lane[k], &ctx->lanes.tab[k]);
+		if (state != LANE_MORE) {
+			x4_lane_state(ctx, k, state);
+			return;
+		}
+		/* The lanes before k may have taken the step already that is not counted yet. */
+		steps = canp_min((int64_t)ctx->lanes.steps - 1,
+				 canp_lane_room(&ctx->lanes.lane[k], wide));
+	}
 }
 
 static void x4_advance(struct canp_inflate_x4 *ctx)
 {
 	/* Where it is not built the call has to vanish as well. */
 	if (CANP_ENABLED(CONFIG_CANP_SIMD_AVX2) && ctx->engine == CANP_INFLATE_INTERLEAVED) {
-		x4_round(ctx);
+		x4_rounds(ctx);
 		return;
 	}
 	for (unsigned k = 0; k < LANE_NR; k++)

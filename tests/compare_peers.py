@@ -1,18 +1,17 @@
-"""compare_peers.py BIN ISAL_ONLY: how fast a job is beside others, on the same generated logs.
+"""compare_peers.py BIN: how fast a job is beside others, on the same generated logs.
 
-Per container (CANP, BLF): rounds that alternate `isal_inflate` alone with a whole job on one core,
-because the speed of a shared machine drifts; the median of each is printed, and the ratio (above 1:
-the whole job is faster than merely inflating its input). For BLF also the CPU seconds of python-can
+Per container (CANP, BLF): what `canp-bench job` says, which alternates `isal_inflate` alone with a
+whole job on one core, because the speed of a shared machine drifts; the median of each is printed,
+and the ratio (above 1: the whole job is faster than merely inflating its input). For BLF also the CPU seconds of python-can
 and tshark for one of the files. Nothing here fails but what cannot run: these are measurements.
 
 CANP_PEERS_FILES (20), CANP_PEERS_SIZE (15M), CANP_PEERS_ROUNDS (3), CANP_PEERS_WORKLOAD (dense),
-CANP_PEERS_ARGS (more arguments of the job), CANP_PEERS_DIR (default: a temporary folder) change it.
+CANP_PEERS_ARGS (more arguments of the benchmark), CANP_PEERS_DIR (default: a temporary folder) change it.
 """
 import json
 import os
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -45,47 +44,38 @@ def say(name, seconds, files, bytes_in, frames, note=''):
            seconds * 1e9 / frames, note))
 
 
-def whole_job(exe, dbc, out, paths):
-    shutil.rmtree(out, True)
-    text, cpu = run([exe, 'run', '--json', '--cores', '1', '-d', dbc, '-o', out, *ARGS, *paths])
-    return json.loads(text), cpu
+def bench(exe, folder, container, *more):
+    """What `canp-bench job` says about this kind of log; it makes the logs once."""
+    text, _ = run([exe, 'job', '--json', '--container', container, '--files', FILES, '--size', SIZE,
+                   '--workload', WORKLOAD, '--seed', '7', '--bench-dir', folder, '--rounds',
+                   str(ROUNDS), '--no-breakdown', '--no-scaling', '--no-calls', *more, *ARGS])
+    return json.loads(text)
 
 
-def compare(exe, isal, folder, container):
-    logs, dbc = os.path.join(folder, container), os.path.join(folder, container + '.dbc')
-    if not os.path.exists(dbc):
-        run([os.path.join(os.path.dirname(exe), 'canp-gen'), '--container', container, '--files',
-             FILES, '--size', SIZE, '--workload', WORKLOAD, '--seed', '7', '--dbc', dbc, logs])
-    paths = sorted(os.path.join(logs, f) for f in os.listdir(logs))
-    out = os.path.join(folder, 'out')
-    whole_job(exe, dbc, out, paths[:1])  # warm caches, pages
-    floor, wall, cpu, ratio = [], [], [], []
-    for _ in range(ROUNDS):
-        f = json.loads(run([isal, *paths])[0])
-        job, seconds = whole_job(exe, dbc, out, paths)
-        floor.append(f['cpu_s'])
-        wall.append(job['elapsed_s'])
-        cpu.append(seconds)
-        ratio.append(f['cpu_s'] / job['elapsed_s'])
-    if f['bytes_inflated'] != job['bytes_inflated']:
-        print('  note: %d bytes inflated by isal_only, %d by the job' %
-              (f['bytes_inflated'], job['bytes_inflated']))
+def compare(exe, folder, container):
+    r = bench(exe, folder, container)
+    data, job, isal = r['dataset'], r['job'], r['isal']
     print('%s: %d files, %.1f MB, %.1f MB inflated, %d frames, %s, median of %d rounds' %
-          (container, f['files'], f['bytes_in'] / 1e6, f['bytes_inflated'] / 1e6, job['frames'],
-           WORKLOAD, ROUNDS))
-    n = (f['files'], f['bytes_in'], job['frames'])
-    say('isal_inflate alone, 1 core', statistics.median(floor), *n)
-    say('whole job, 1 core', statistics.median(wall), *n,
-        '  simd %s, ring %s, pages %s' % (job['simd'], job['ring'], job['hugepages']))
-    say('whole job, CPU time', statistics.median(cpu), *n)
+          (container, data['files'], data['bytes'] / 1e6, data['bytes_inflated'] / 1e6,
+           data['frames'], WORKLOAD, ROUNDS))
+    n = (data['files'], data['bytes'], data['frames'])
+    say('isal_inflate alone, 1 core', isal['cpu_s'], *n)
+    say('whole job, 1 core', job['wall_s'], *n, '  simd %s, ring %s, pages %s' % (
+        r['environment']['simd'], r['run']['ring'], r['run']['hugepages']))
+    say('whole job, CPU time', job['cpu_s'], *n)
     print('  ratio job : isal_inflate      %9.2f by elapsed time, %.2f by CPU time' %
-          (statistics.median(ratio), statistics.median(floor) / statistics.median(cpu)))
-    shutil.rmtree(out, True)
-    if container == 'blf':
-        peers(paths[0], job['frames'] / len(paths), statistics.median(cpu) / job['frames'])
+          (r['ratio_to_isal_inflate_wall'], r['ratio_to_isal_inflate']))
+    if container != 'blf':
+        return
+    # What the others do is what a job does up to the frames.
+    reading = bench(exe, folder, container, '--stages=read,inflate,crc,decode', '--against=none')
+    say('reading only, CPU time', reading['job']['cpu_s'], *n)
+    paths = sorted(f for f in os.listdir(data['folder']) if f.endswith('.blf'))
+    peers(os.path.join(data['folder'], paths[0]), data['frames'] / len(paths),
+          r['ns_per_frame'] / 1e9, reading['ns_per_frame'] / 1e9)
 
 
-def peers(path, about, ours):
+def peers(path, about, whole, reading):
     """One file through python-can and tshark, CPU seconds."""
     cases = [('python-can', ['/usr/bin/python3', '-c', PYCAN, path])]
     if shutil.which('tshark'):
@@ -102,22 +92,23 @@ def peers(path, about, ours):
         lines = text.split('\n')
         frames = int(lines[0]) if name == 'python-can' else len(lines) - 1
         say(name + ', reading only', cpu, 1, os.path.getsize(path), frames,
-            '  %.0f times the CPU of the job a frame' % (cpu / frames / ours))
+            '  %.0f times the CPU a frame of the whole job, %.0f times that of reading (goal 50)' %
+            (cpu / frames / whole, cpu / frames / reading))
         if abs(frames - about) > about * 0.1:
             print('  note: %d frames, %d expected' % (frames, about))
 
 
 def main():
-    if len(sys.argv) != 3:
-        sys.exit('usage: compare_peers.py BIN ISAL_ONLY')
-    exe = os.path.join(sys.argv[1], 'canp-appliance')
+    if len(sys.argv) != 2:
+        sys.exit('usage: compare_peers.py BIN')
+    exe = os.path.join(sys.argv[1], 'canp-bench')
     folder = os.environ.get('CANP_PEERS_DIR')
     keep = bool(folder)
     folder = folder or tempfile.mkdtemp(prefix='canp-peers-', dir='/var/tmp')
     os.makedirs(folder, exist_ok=True)
     try:
         for container in ('canp', 'blf'):
-            compare(exe, sys.argv[2], folder, container)
+            compare(exe, folder, container)
     finally:
         if not keep:
             shutil.rmtree(folder, True)

@@ -69,7 +69,7 @@ damage_events elapsed_s files_per_s peak_mem_bytes peak_rss_bytes peak_hugetlb_b
 hugepages exit"
 # Beyond the documented ones: what the tests and the README use.
 more="files_pending frames_dropped remote_frames overload_frames gaps bad_timestamps rows parts
-oversubscribed units foreign_claims reordered_runs complete"
+oversubscribed units foreign_claims reordered_runs complete inflate inflate_why"
 eq "--json has every documented key" \
 	"$("$PY" -c 'import json,sys; d=json.load(open("out")); print([k for k in sys.argv[1:] if k not in d])' $documented)" "[]"
 eq "--json has no key that is not listed here" \
@@ -128,6 +128,13 @@ mv /tmp/"$E2E_NAME.$$" dryout
 for what in files canp blf candump tables columns units memory output free; do
 	has "--dry-run tells $what" dryout "$what"
 done
+
+canp 0 "--dry-run --json" run --dry-run --json -d m.dbc -o dry in
+check "--dry-run --json: nothing is written" test ! -e dry
+eq "--dry-run --json: files by format" "$(json out 'd["dry_run"], d["files"] == sum(d["formats"].values())')" "True True"
+eq "--dry-run --json: what the text tells" \
+	"$(json out '[k for k in ("bytes_in", "units", "tables", "columns", "arena_bytes_per_core", "writer_bytes", "bytes_out_expected", "bytes_free") if d[k] <= 0]')" "[]"
+eq "--dry-run --json: unreadable inputs" "$(json out 'd["unreadable"]')" "[]"
 
 echo "-- inspect"
 canp 0 "inspect" inspect in/a.canp in/b.blf in/c.log in/sub/d.log.gz

@@ -72,6 +72,55 @@ for isa in scalar avx2 avx512; do
 	fi
 done
 
+echo "-- inflate"
+# A scalar processor has no interleaving: the lanes are then decoded one after the other.
+same "--inflate isal" --cores 2 --inflate isal
+eq "--inflate isal was used" "$(field inflate)" isal
+same "--inflate interleaved --simd scalar" --cores 2 --inflate interleaved --simd scalar
+eq "--inflate interleaved without AVX2 is scalar" "$(field inflate)" scalar
+same "--inflate auto --simd scalar" --cores 2 --inflate auto --simd scalar
+if timeout 20 "$APP" caps --simd avx2 >/dev/null 2>&1; then
+	same "--inflate interleaved --simd avx2" --cores 2 --inflate interleaved --simd avx2
+	eq "--inflate interleaved was used" "$(field inflate)" interleaved
+	same "--inflate interleaved, small windows" --cores 2 --inflate interleaved --slice 128k
+else
+	skip "--inflate interleaved: this processor or build has no AVX2"
+fi
+# Members of all sizes, over several windows, sound, damaged, cut and in gzip: rows and every word
+# of the report are the same.
+{
+	for i in 1 2 3 4; do
+		echo "canp torn/$i.canp seed=5$i frames=60000 messages=40 member=$((i * 900))"
+		echo "blf torn/$i.blf seed=6$i frames=30000 messages=40 member=$((i * 1100))"
+	done
+	echo "canp torn/z.canp.gz seed=59 frames=20000 messages=40 member=500 gz=1"
+	echo "blf torn/z.blf.gz seed=69 frames=20000 messages=40 member=500 gz=1"
+} >lines
+logs make <lines
+for i in 2 3; do
+	logs flip torn/$i.canp $i 30
+	logs flip torn/$i.blf $i 30
+done
+for f in torn/4.canp torn/4.blf; do truncate -s $(($(stat -c %s $f) * 2 / 3)) $f; done
+logs flip torn/z.canp.gz 5 2
+torn=
+torn_report=
+for how in "isal" "interleaved" "interleaved --simd scalar" "isal --slice 128k" \
+	"interleaved --slice 128k" "interleaved --slice 256k --depth 1 --mem-per-core 64m"; do
+	rm -rf out.d
+	# shellcheck disable=SC2086
+	job 2 out.d -d m.dbc --unit 1 --cores 2 --inflate $how torn || continue
+	report=$(sha256sum <out.d/_canp/report.jsonl)
+	if [ -z "$torn" ]; then
+		torn=$(dataset_hash out.d)
+		torn_report=$report
+		check "damage was found ($(field damage_events))" test "$(field damage_events)" -ge 40
+		continue
+	fi
+	eq "damaged files, --inflate $how" "$(dataset_hash out.d)" "$torn"
+	eq "damaged files, --inflate $how: the report" "$report" "$torn_report"
+done
+
 echo "-- rings, pages, sizes"
 same "--ring sync, 1 core" --cores 1 --ring sync
 eq "--ring sync was used" "$(field ring)" sync

@@ -229,6 +229,18 @@ for cores in 1 2; do
 	check "SIGINT, $cores cores: everything below the frontier is published" kept x "int$cores"
 	eq "SIGINT, $cores cores: no strangers" "$(strangers "int$cores")" ""
 done
+# A signal while the shards boot: sent as soon as the folder of the job exists, which is just before.
+# Without a handler by then the process dies and leaves no run.json.
+for i in 1 2 3 4 5; do
+	start run -q --json -d m.dbc --unit 1 --cores 2 -o "early$i" slow
+	for _ in $(seq 20000); do
+		[ -e "early$i/_canp/job.json" ] && break
+	done
+	kill -TERM $pid
+	finish
+	eq "SIGTERM during the boot, try $i: exit" $rc 143
+	check "SIGTERM during the boot, try $i: run.json" test -e "early$i/_canp/run.json"
+done
 interrupted TERM term --cores 2
 eq "SIGTERM: exit" $rc 143
 eq "SIGTERM: run.json says incomplete" "$(json term/_canp/run.json 'd["complete"]')" False

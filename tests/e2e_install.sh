@@ -1,8 +1,8 @@
 #!/bin/sh
 # e2e_install.sh [BIN]: `make install` into an empty DESTDIR, as a packager does it: the installed
 # programs start, the configuration is one the program accepts, the man pages render and list
-# exactly the options of --help, a changed configuration survives, and `make uninstall` leaves
-# nothing else behind. BIN is the folder of the programs (default build/bin).
+# exactly the options of --help, bash completes commands and options, a changed configuration
+# survives, and `make uninstall` leaves nothing else behind. BIN is the folder of the programs (default build/bin).
 name=e2e_install
 bin=${1:-build/bin}
 build=$(dirname "$bin")
@@ -36,6 +36,11 @@ check() {
 # to the right.
 options() {
 	sed -n 's/^ \{0,8\}\(-., \)\{0,1\}--\(\[no-\]\)\{0,1\}\([a-z0-9][-a-z0-9]*\).*/\3/p' "$1" | sort
+}
+
+# Names of the commands in the overview of a program.
+commands() {
+	"$D/usr/bin/$1" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'
 }
 
 installed() {
@@ -74,18 +79,54 @@ else
 			sed 's/\\fB//g; s/\\fR//g; s/\\//g' "$page" >"$T/$tool.txt"
 		fi
 		[ -x "$D/usr/bin/$tool" ] || { echo "skip options of $tool: not built"; continue; }
-		help=--help
-		[ "$tool" != canp-appliance ] || help="run --help"
-		"$D/usr/bin/$tool" $help >"$T/$tool.help"
+		case $tool in
+		canp-appliance) "$D/usr/bin/$tool" run --help ;;
+		# Each command has options of its own; the page lists them one command after the other.
+		canp-bench) for c in $(commands "$tool"); do "$D/usr/bin/$tool" "$c" --help; done ;;
+		*) "$D/usr/bin/$tool" --help ;;
+		esac >"$T/$tool.help"
 		options "$T/$tool.help" >"$T/$tool.want"
 		options "$T/$tool.txt" >"$T/$tool.have"
 		check "$tool --help lists options" [ "$(wc -l <"$T/$tool.want")" -gt 10 ]
 		check "$tool(1) lists the options of --help" diff "$T/$tool.want" "$T/$tool.have"
 	done
-	check "canp-appliance(1) names every command of the overview" sh -c \
-		"'$D/usr/bin/canp-appliance' --help | sed -n 's/^  \([a-z]*\)  .*/\1/p' >'$T/cmds'
-		[ -s '$T/cmds' ] && while read -r c; do grep -qx \" *\$c\" '$T/canp-appliance.txt' ||
-		{ echo \"\$c\"; exit 1; }; done <'$T/cmds'"
+	for tool in canp-appliance canp-bench; do
+		commands "$tool" >"$T/cmds"
+		check "$tool(1) names every command of the overview" sh -c \
+			"[ -s '$T/cmds' ] && while read -r c; do grep -qx \" *\$c\" '$T/$tool.txt' ||
+			{ echo \"\$c\"; exit 1; }; done <'$T/cmds'"
+	done
+fi
+
+# complete TOOL WORD...: what bash offers for the last word, sorted, one a line.
+complete() {
+	bash -c '. "$0" && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && set -- $(complete -p "$1") &&
+		while [ "$1" != -F ]; do shift; done && { "$2"; printf "%s\n" "${COMPREPLY[@]}"; }' \
+		"$D/usr/share/bash-completion/completions/$1" "$@" 2>/dev/null | LC_ALL=C sort
+}
+
+# offers WORDS TOOL WORD...: bash offers exactly these.
+offers() {
+	want=$1
+	shift
+	have=$(complete "$@" | tr '\n' ' ')
+	[ "$have" = "$want " ] || { echo "     | $*: $have"; return 1; }
+}
+
+if command -v bash >/dev/null; then
+	for p in "$bin"/canp-*; do
+		tool=${p##*/}
+		check "bash parses the completion of $tool" \
+			bash -n "$D/usr/share/bash-completion/completions/$tool"
+	done
+	check "bash completes commands" offers "inspect" canp-appliance i
+	check "bash completes options of a command" offers "--kernel=" canp-bench kernels --k
+	check "of that command only" offers "--against=" canp-bench job --ag
+	check "bash completes choices, before and behind =" eval \
+		'offers "scalar" canp-bench kernels --simd s && offers "scalar" canp-appliance run --simd = s'
+	check "bash completes a program without commands" offers "dense" canp-gen --workload = d
+else
+	echo "skip completion: bash is not installed"
 fi
 
 echo "cores = 1" >>"$D/etc/canp/canp.conf"

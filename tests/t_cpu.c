@@ -166,7 +166,8 @@ static void ceilings_and_disabled_features_choose_lower_variants(void **state)
 
 	assert_int_equal(canp_simd_init(CANP_ISA_AVX2, NULL), avx2 ? 0 : -ENOTSUP);
 	if (avx2) {
-		assert_int_equal(count_rows().chosen[CANP_ISA_AVX2], 1);
+		/* All but CRC-32, which chooses for itself. */
+		assert_int_equal(count_rows().chosen[CANP_ISA_AVX2], count_rows().kernels - 1);
 		assert_int_equal(canp_simd.isa, CANP_ISA_AVX2);
 	}
 	assert_int_equal(canp_simd_init(CANP_ISA_AVX512, NULL), avx512 ? 0 : -ENOTSUP);

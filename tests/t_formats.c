@@ -61,6 +61,31 @@ static void every_format_is_recognised_plain_and_gzipped(void **state)
 	corpus_free(&b);
 }
 
+/* Four bytes decide nothing: a serial number may begin with them. */
+static void a_logger_named_like_a_magic_is_recognised(void **state)
+{
+	static const char *const serials[] = {"LOGG", "LOGGER 7", "LOGG0000000000042", "LOBJ",
+					      "MDF"};
+	struct corpus_buf b = {0}, whole = {0};
+
+	(void)state;
+	corpus_canp(&whole, SEED, 3000, 300);
+	for (unsigned i = 0; i < CANP_ARRAY_SIZE(serials); i++) {
+		b.len = 0;
+		corpus_add(&b, whole.p, whole.len);
+		memset(b.p, 0, 18);
+		memcpy(b.p, serials[i], strlen(serials[i]));
+		expect(&b, &canp_fmt_canp);
+	}
+	/* A BLF file whose header length is damaged is still one. */
+	b.len = 0;
+	corpus_blf(&b, SEED, 3000, 10000, 2);
+	memset(b.p + 4, 0xff, 4);
+	expect(&b, &canp_fmt_blf);
+	corpus_free(&b);
+	corpus_free(&whole);
+}
+
 static void other_files_are_not_recognised(void **state)
 {
 	static const char *const texts[] = {"",
@@ -339,6 +364,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_format_is_recognised_plain_and_gzipped),
+		cmocka_unit_test(a_logger_named_like_a_magic_is_recognised),
 		cmocka_unit_test(other_files_are_not_recognised),
 		cmocka_unit_test(random_bytes_are_no_log_and_no_crash),
 		cmocka_unit_test(formats_are_found_by_name),

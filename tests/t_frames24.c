@@ -79,7 +79,7 @@ static void slot_open(struct world *w, unsigned i)
 	s->chunk = guard_rear(&w->chunks[i], CANP_CHUNK_ROWS * s->stride16 * 16u);
 }
 
-static struct world *world_open(bool has_pgn, bool keep_unknown)
+static struct world *world_open(bool has_pgn, bool keep_unknown, bool pgn_only)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
@@ -97,12 +97,15 @@ static struct world *world_open(bool has_pgn, bool keep_unknown)
 	w->map.std[0x201] = 14;
 	w->map.std[0x202] = 13;
 	w->map.std[0x203] = CANP_SLOT_RAW;
-	w->map.ext = (struct canp_idhash){HASH_SIZE - 1, has_pgn, w->keys, w->values};
+	w->map.ext = (struct canp_idhash){HASH_SIZE - 1, has_pgn, w->keys, w->values, pgn_only};
 	for (size_t i = 0; i < CANP_ARRAY_SIZE(ext_ids); i++)
-		hash_put(&w->map.ext,
-			 ext_ids[i].pgn ? canp_idkey_pgn(ext_ids[i].id)
-					: canp_idkey_exact(ext_ids[i].id),
-			 ext_ids[i].slot);
+		if (ext_ids[i].pgn || !pgn_only)
+			hash_put(&w->map.ext,
+				 ext_ids[i].pgn ? canp_idkey_pgn(ext_ids[i].id)
+						: canp_idkey_exact(ext_ids[i].id),
+				 ext_ids[i].slot);
+	for (unsigned i = 0; i < NR_SLOTS; i++)
+		canp_slot_arm(&w->slots[i]);
 	w->ctx.map = &w->map;
 	w->ctx.slots = w->slots;
 	w->ctx.ts_lo = 1000;
@@ -142,7 +145,7 @@ static uint16_t model_slot(const struct world *w, uint32_t id, bool ext)
 	for (size_t i = 0; i < CANP_ARRAY_SIZE(ext_ids); i++) {
 		uint32_t a = ext_ids[i].id >> 8 & 0x3ffff, b = id >> 8 & 0x3ffff;
 
-		if (!ext_ids[i].pgn && ext_ids[i].id == id)
+		if (!ext_ids[i].pgn && !w->map.ext.pgn_only && ext_ids[i].id == id)
 			return ext_ids[i].slot;
 		if ((a >> 8 & 0xff) < 240)
 			a &= 0x3ff00;
@@ -201,9 +204,10 @@ static bool model_frame(struct world *w, const uint8_t *f, bool first)
 	c->last_ns = ts;
 	c->min_ns = canp_min(c->min_ns, ts);
 	c->max_ns = canp_max(c->max_ns, ts);
-	s->frames++;
-	if (!s->chunk)
+	if (!s->chunk) {
+		s->frames++;
 		return true;
+	}
 	model_store(s, ts, f, ext ? id : id % 2048, ext);
 	if (s->n == CANP_CHUNK_ROWS) {
 		c->stop = CANP_FRAMES_FULL;
@@ -322,7 +326,8 @@ static unsigned stops_seen[4];
 static void compare_run(frames_fn *f, unsigned t)
 {
 	static const unsigned rare[] = {0, 200, 5, 1000};
-	struct world *a = world_open(t & 1, t & 2), *b = world_open(t & 1, t & 2);
+	bool pgn = t & 1, keep = t & 2, only = pgn && t & 8;
+	struct world *a = world_open(pgn, keep, only), *b = world_open(pgn, keep, only);
 	size_t n = t < 40 ? t : guard_rand(&seed) % FRAMES_MAX, i = 0;
 	struct guard g;
 	uint8_t *p;
@@ -379,7 +384,7 @@ static void every_variant_equals_the_model_frame_by_frame(void **state)
 
 static void the_edges_of_the_time_window_are_inside(void **state)
 {
-	struct world *w = world_open(false, false);
+	struct world *w = world_open(false, false, false);
 	uint64_t top = w->ctx.ts_lo + w->ctx.ts_span;
 	const uint64_t raw[4] = {999, 1000, top, top + 1};
 	uint8_t f[24] = {0};

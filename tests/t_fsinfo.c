@@ -140,8 +140,8 @@ static void policies_follow_facts_and_wishes(void **state)
 
 	(void)state;
 	assert_int_equal(canp_fsinfo_read_policy(&dio, -ENOSYS, CANP_IO_AUTO), CANP_IO_DIRECT);
-	assert_int_equal(canp_fsinfo_read_policy(&dio, 50, CANP_IO_AUTO), CANP_IO_DIRECT);
-	assert_int_equal(canp_fsinfo_read_policy(&dio, 51, CANP_IO_AUTO), CANP_IO_BUFFERED);
+	assert_int_equal(canp_fsinfo_read_policy(&dio, 89, CANP_IO_AUTO), CANP_IO_DIRECT);
+	assert_int_equal(canp_fsinfo_read_policy(&dio, 90, CANP_IO_AUTO), CANP_IO_BUFFERED);
 	assert_int_equal(canp_fsinfo_read_policy(&dio, 100, CANP_IO_DIRECT), CANP_IO_DIRECT);
 	assert_int_equal(canp_fsinfo_read_policy(&dio, 0, CANP_IO_DONTCACHE), CANP_IO_DONTCACHE);
 	assert_int_equal(canp_fsinfo_read_policy(&dio, 0, CANP_IO_BUFFERED), CANP_IO_BUFFERED);

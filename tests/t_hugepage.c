@@ -190,6 +190,71 @@ static void more_than_there_is_fails_before_touching(void **state)
 	assert_int_equal(canp_hugepage_map(SIZE_MAX, CANP_HUGE_OFF, -1, &p, &rep), -EINVAL);
 }
 
+static unsigned resident(void *p, size_t bytes)
+{
+	static unsigned char in[4096];
+	unsigned n = 0;
+
+	assert_true(bytes / 4096 <= sizeof(in));
+	assert_int_equal(mincore(p, bytes, in), 0);
+	for (size_t i = 0; i < bytes / 4096; i++)
+		n += in[i] & 1;
+	return n;
+}
+
+static void a_wish_touches_its_first_bytes_only(void **state)
+{
+	struct canp_hugepage_wish wish = {.bytes = 8 * CANP_MIB,
+					  .touch_bytes = CANP_MIB + 1,
+					  .want = CANP_HUGE_OFF,
+					  .node = -1};
+	struct canp_hugepage_report rep;
+	struct canp_hugepage_host h;
+	void *p = NULL;
+
+	(void)state;
+	assert_int_equal(canp_hugepage_map_wish(&wish, &p, &rep), 0);
+	assert_int_equal(resident(p, rep.bytes), 257);
+	check_mapping(p, &rep);
+	canp_hugepage_unmap(p, &rep);
+	canp_hugepage_host(&h);
+	wish.want = CANP_HUGE_THP;
+	assert_int_equal(canp_hugepage_map_wish(&wish, &p, &rep), 0);
+	if (rep.kind == CANP_PAGES_THP && strcmp(h.thp, "never") != 0)
+		assert_int_equal(resident(p, rep.bytes), 512);
+	check_mapping(p, &rep);
+	canp_hugepage_unmap(p, &rep);
+	wish.touch_bytes = 0;
+	assert_int_equal(canp_hugepage_map_wish(&wish, &p, &rep), 0);
+	assert_int_equal(resident(p, rep.bytes), 0);
+	canp_hugepage_unmap(p, &rep);
+	wish.touch_bytes = SIZE_MAX;
+	assert_int_equal(canp_hugepage_map_wish(&wish, &p, &rep), 0);
+	assert_int_equal(resident(p, rep.bytes), 2048);
+	canp_hugepage_unmap(p, &rep);
+}
+
+/* Shards map at the same time and touch later: each must leave the others their part. */
+static void mappers_of_the_same_moment_share_what_is_available(void **state)
+{
+	uint64_t avail = canp_hugepage_available("");
+	struct canp_hugepage_wish wish = {
+		.bytes = avail / 4 * 3, .mappers = 1, .want = CANP_HUGE_OFF, .node = -1};
+	struct canp_hugepage_report rep;
+	void *p = NULL;
+
+	(void)state;
+	if (avail == UINT64_MAX || avail > 1024 * CANP_GIB) {
+		print_message("skipped: available memory unknown\n");
+		skip();
+	}
+	assert_int_equal(canp_hugepage_map_wish(&wish, &p, &rep), 0);
+	canp_hugepage_unmap(p, &rep);
+	wish.mappers = 2;
+	assert_int_equal(canp_hugepage_map_wish(&wish, &p, &rep), -ENOMEM);
+	assert_non_null(strstr(rep.reason, "available"));
+}
+
 static void touching_reports_what_would_have_been_a_signal(void **state)
 {
 	/* A file mapping beyond the end of its file raises SIGBUS on a plain store. */
@@ -331,6 +396,8 @@ int main(void)
 					  give_pages_back),
 		cmocka_unit_test(one_gigabyte_pages_are_not_wasted),
 		cmocka_unit_test(more_than_there_is_fails_before_touching),
+		cmocka_unit_test(a_wish_touches_its_first_bytes_only),
+		cmocka_unit_test(mappers_of_the_same_moment_share_what_is_available),
 		cmocka_unit_test(touching_reports_what_would_have_been_a_signal),
 		cmocka_unit_test(touching_by_read_makes_all_pages_resident),
 		cmocka_unit_test(a_child_does_not_inherit_the_mapping),

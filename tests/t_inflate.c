@@ -529,6 +529,80 @@ static void the_farthest_match_works_and_one_farther_is_bad_data(void **state)
 	assert_true(r.result == CANP_INFLATE_BAD_DATA && r.out == 32767);
 }
 
+/* Fixed codes, least significant bit first; codes themselves come most significant bit first. */
+struct bits {
+	size_t nr;
+};
+
+static void bits_put(struct bits *b, unsigned value, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++, b->nr++) {
+		if (b->nr % 8 == 0)
+			packed[b->nr / 8] = 0;
+		packed[b->nr / 8] |= (uint8_t)((value >> i & 1) << b->nr % 8);
+	}
+}
+
+static void bits_code(struct bits *b, unsigned code, unsigned n)
+{
+	while (n--)
+		bits_put(b, code >> n & 1, 1);
+}
+
+/* n literals, a match of 3..258 bytes that starts one byte before them, and many literals, so that
+ * every decoder is in its fastest loop when it meets it. */
+static size_t refused_match(unsigned n, unsigned length_symbol, unsigned extra)
+{
+	struct bits b = {0};
+
+	bits_put(&b, 1 | 1 << 1, 3);
+	for (unsigned i = 0; i < n; i++) {
+		plain[i] = (uint8_t)(i * 7 % 144);
+		bits_code(&b, 0x30u + plain[i], 8);
+	}
+	if (length_symbol < 280)
+		bits_code(&b, length_symbol - 256, 7);
+	else
+		bits_code(&b, 0xc0u + length_symbol - 280, 8);
+	bits_put(&b, 0, extra);
+	bits_code(&b, 29, 5);
+	bits_put(&b, 0x1fff, 13);
+	for (unsigned i = 0; i < 4000; i++)
+		bits_code(&b, 0x30u + i % 100, 8);
+	bits_code(&b, 0, 7);
+	return b.nr / 8 + 1;
+}
+
+/* The decoder must not count what it refused: those bytes were never written. */
+static void a_refused_match_is_not_counted(void **state)
+{
+	static const struct {
+		unsigned symbol, extra;
+	} match[] = {{257, 0}, {264, 0}, {273, 3}, {281, 5}, {285, 0}};
+	static const unsigned before[] = {0, 1, 2, 3, 5, 100, 4096, 30000, 32766};
+
+	(void)state;
+	for (unsigned i = 0; i < CANP_ARRAY_SIZE(match); i++)
+		for (unsigned k = 0; k < CANP_ARRAY_SIZE(before); k++) {
+			size_t len = refused_match(before[k], match[i].symbol, match[i].extra), z;
+			struct outcome r;
+
+			assert_int_equal(zlib_unpack(CANP_INFLATE_RAW, packed, len, &z),
+					 Z_DATA_ERROR);
+			assert_int_equal(z, before[k]);
+			r = run_member(CANP_INFLATE_RAW, packed, len, 65536);
+			assert_true(r.result == CANP_INFLATE_BAD_DATA && r.out == before[k]);
+			assert_memory_equal(gout.mem, plain, r.out);
+			for (size_t cut = 100; cut < 100000; cut *= 9) {
+				r = run_stream(CANP_INFLATE_RAW, packed, len, cut,
+					       65536 / cut * 50);
+				assert_int_equal(r.result, CANP_INFLATE_BAD_DATA);
+				assert_int_equal(r.out, before[k]);
+				assert_memory_equal(gout.mem, plain, r.out);
+			}
+		}
+}
+
 static void a_bomb_stops_at_the_output_given(void **state)
 {
 	size_t used, made, total = 0, pos = 0, len;
@@ -570,6 +644,7 @@ int main(void)
 		cmocka_unit_test(wrong_trailers_are_bad_checksums_with_all_bytes_kept),
 		cmocka_unit_test(concatenated_members_come_one_by_one),
 		cmocka_unit_test(the_farthest_match_works_and_one_farther_is_bad_data),
+		cmocka_unit_test(a_refused_match_is_not_counted),
 		cmocka_unit_test(a_bomb_stops_at_the_output_given),
 	};
 

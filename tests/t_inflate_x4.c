@@ -683,6 +683,53 @@ static void steps_of_the_most_bits_stay_within_a_word(void **state)
 	hand_check(32768 + 12000 * 8, true);
 }
 
+/* n steps of 32 bytes in 15 bits; with hard, every second one is followed by a match that
+ * overlaps itself: it ends a round when lanes before it have taken their step. Much input behind
+ * it, so that only the output limits the rounds. */
+static struct member steps_of_many_bytes(unsigned n, bool hard, size_t cap)
+{
+	struct member m = {.kind = CANP_INFLATE_RAW, .cap = cap};
+
+	codes_clear(286, 11);
+	memset(lit.lens + 'a', 3, 4);
+	lit.lens[256] = lit.lens[285] = 3;
+	lit.lens[271] = 2;
+	dist.lens[9] = dist.lens[10] = 1;
+	put_dynamic(true);
+	for (unsigned i = 0; i < 48; i++)
+		put_symbol(&lit, 'a' + i % 4);
+	for (unsigned i = 0; i < n; i++) {
+		put_symbol(&lit, 'a');
+		put_symbol(&lit, 'b');
+		put_match(&lit, &dist, 271, 3, 2, 10, 7, 4);
+		if (hard && i % 2)
+			put_match(&lit, &dist, 271, 3, 2, 9, 0, 3);
+	}
+	put_symbol(&lit, 256);
+	m.len = (wr.bits + 7) / 8 + 10000;
+	m.bytes = calloc(1, m.len);
+	memcpy(m.bytes, wr.bytes, (wr.bits + 7) / 8);
+	wr.bits = 0;
+	return m;
+}
+
+static void a_lane_keeps_to_its_room_while_another_one_ends_the_rounds(void **state)
+{
+	(void)state;
+	for (unsigned at = 0; at < CANP_INFLATE_LANES; at++) {
+		struct member m[CANP_INFLATE_LANES];
+
+		/* All but one have much more to give than they have room for. */
+		for (unsigned i = 0; i < CANP_INFLATE_LANES; i++)
+			m[i] = i == at ? steps_of_many_bytes(300, true, 60000)
+				       : steps_of_many_bytes(800, false, 3300 + 7 * i);
+		for (unsigned sides = 0; sides < 4; sides++)
+			run_jobs(engines[0], m, CANP_INFLATE_LANES, sides);
+		for (unsigned i = 0; i < CANP_INFLATE_LANES; i++)
+			free(m[i].bytes);
+	}
+}
+
 /* Literals, then a match that begins `over` bytes before the output, in every place of a step. */
 static void too_far(size_t before, unsigned over, unsigned place)
 {
@@ -913,6 +960,7 @@ int main(void)
 		cmocka_unit_test(codes_of_fifteen_bits_are_found),
 		cmocka_unit_test(far_and_long_matches_are_exact),
 		cmocka_unit_test(steps_of_the_most_bits_stay_within_a_word),
+		cmocka_unit_test(a_lane_keeps_to_its_room_while_another_one_ends_the_rounds),
 		cmocka_unit_test(distances_before_the_member_are_faults_wherever_they_are),
 		cmocka_unit_test(small_code_sets_are_taken_as_the_rfc_says),
 		cmocka_unit_test(the_unused_bit_of_a_single_code_is_a_fault),

@@ -464,6 +464,8 @@ static void choices_match_their_enums(void **state)
 	assert_choice(in, "io", CANP_CFG_IO_BUFFERED, "buffered");
 	assert_choice(in, "io", CANP_CFG_IO_DIRECT, "direct");
 	assert_choice(in, "order", CANP_CFG_ORDER_SIZE, "size");
+	assert_choice(in, "inflate", CANP_CFG_INFLATE_INTERLEAVED, "interleaved");
+	assert_choice(in, "inflate", CANP_CFG_INFLATE_ISAL, "isal");
 	assert_choice(in, "canp-ts-unit", CANP_CFG_TS_NS, "ns");
 	assert_choice(in, "canp-ts-unit", CANP_CFG_TS_MS, "ms");
 	assert_choice(in, "j1939", CANP_CFG_J1939_OFF, "off");

@@ -58,6 +58,50 @@ static void published_bytes_equal_those_put(void **state)
 	}
 }
 
+static void over(struct canp_out *o, int err, void *arg)
+{
+	(void)o;
+	*(int *)arg = err + 1;
+}
+
+/* What is discarded is counted, and nothing of it is ever seen; the end is told as always. */
+static void discarded_bytes_make_no_file(void **state)
+{
+	static uint8_t data[100000];
+
+	(void)state;
+	for (int aborted = 0; aborted < 2; aborted++) {
+		struct out_drive d;
+		struct canp_out o;
+		int told = 0;
+
+		start(&d, "/tmp", 9);
+		assert_int_equal(canp_out_open(&o, &(struct canp_out_opts){.ring = d.ring,
+									   .pool = &d.pool,
+									   .dirfd = -1,
+									   .name = "part",
+									   .discard = true}),
+				 0);
+		for (int i = 0; i < 50; i++) {
+			assert_true(canp_out_room(&o) > 0);
+			assert_int_equal(canp_out_put(&o, data, sizeof(data)), sizeof(data));
+		}
+		assert_int_equal(canp_out_pos(&o), 50 * sizeof(data));
+		assert_int_equal(canp_pool_avail(&d.pool, false), OUT_DRIVE_BLOCKS);
+		if (aborted)
+			canp_out_abort(&o, over, &told);
+		else
+			canp_out_finish(&o, over, &told);
+		assert_int_equal(told, 0);
+		for (int i = 0; !told && i < 1000; i++)
+			canp_ring_wait(d.ring, 1000000);
+		assert_int_equal(told, 1);
+		assert_int_equal(canp_out_stats(&o)->writes, 0);
+		assert_int_equal(out_drive_files(&d), 0);
+		stop(&d);
+	}
+}
+
 static void the_sequence_of_publication_is_kept(void **state)
 {
 	static const unsigned want[] = {CANP_OP_FTRUNCATE, CANP_OP_FDATASYNC, CANP_OP_RENAME,
@@ -396,6 +440,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(published_bytes_equal_those_put),
+		cmocka_unit_test(discarded_bytes_make_no_file),
 		cmocka_unit_test(the_sequence_of_publication_is_kept),
 		cmocka_unit_test(an_idle_file_holds_no_block),
 		cmocka_unit_test(a_failed_operation_publishes_nothing),

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -481,6 +482,50 @@ static void misuse_is_asserted(void **state)
 #endif
 }
 
+static unsigned resident(const uint8_t *p, unsigned pages)
+{
+	unsigned char in[64];
+	unsigned n = 0;
+
+	assert_true(pages <= sizeof(in));
+	assert_int_equal(mincore((void *)p, pages * 4096ul, in), 0);
+	for (unsigned i = 0; i < pages; i++)
+		n += in[i] & 1;
+	return n;
+}
+
+static void fresh_pages_come_in_by_steps_and_only_when_needed(void **state)
+{
+	struct canp_pool p;
+	void *slots[9];
+	uint8_t *area =
+		mmap(NULL, 20 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	assert_true(area != MAP_FAILED);
+	madvise(area, 20 * 4096, MADV_NOHUGEPAGE);
+	canp_pool_init(&p, area, 8192, 10, 0);
+	canp_pool_fault_ahead(&p, 4 * 8192);
+	assert_int_equal(resident(area, 20), 0);
+	slots[0] = canp_pool_get(&p, false);
+	if (!resident(area, 20)) {
+		print_message("skipped: the kernel does not make pages resident on advice\n");
+		munmap(area, 20 * 4096);
+		skip();
+	}
+	assert_int_equal(resident(area, 20), 8);
+	canp_pool_put(&p, slots[0]);
+	/* Recycled slots bring nothing in. */
+	assert_int_equal(canp_pool_get_batch(&p, 4, false, slots), 0);
+	assert_int_equal(resident(area, 20), 8);
+	slots[4] = canp_pool_get(&p, false);
+	assert_int_equal(resident(area, 20), 16);
+	/* The last step is cut at the end of the pool. */
+	assert_int_equal(canp_pool_get_batch(&p, 4, false, slots + 5), 0);
+	assert_int_equal(resident(area, 20), 20);
+	munmap(area, 20 * 4096);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -494,6 +539,7 @@ int main(void)
 		cmocka_unit_test(a_callback_that_puts_does_not_recurse),
 		cmocka_unit_test(random_operations_agree_with_the_model),
 		cmocka_unit_test(misuse_is_asserted),
+		cmocka_unit_test(fresh_pages_come_in_by_steps_and_only_when_needed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

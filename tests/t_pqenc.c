@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "io/sink/pqenc.h"
+#include "tests/lib/guard.h"
 #include "tests/lib/pqgen.h"
 #include "tests/lib/pqread.h"
 
@@ -44,7 +45,8 @@ static void check_hybrid(struct pqgen_rng *rng, unsigned w, uint32_t n, unsigned
 	uint16_t v[1024 + 288] CANP_ALIGNED(64), part[288] CANP_ALIGNED(64), back[1024 + 64];
 	uint8_t out[8192];
 	uint64_t dec[1024];
-	static uint16_t used[65536];
+	static uint8_t used[65536];
+	uint32_t nr_used = 0, distinct = 0;
 	struct canp_hybrid h = {0};
 	size_t len = 0;
 
@@ -69,13 +71,100 @@ static void check_hybrid(struct pqgen_rng *rng, unsigned w, uint32_t n, unsigned
 		assert_int_equal(canp_hybrid_read(out, len, w, back, n), 0);
 		assert_memory_equal(back, v, n * 2);
 		memset(used, 0, sizeof(used));
-		canp_hybrid_mark(out, len, w, used, n);
+		assert_int_equal(canp_hybrid_mark(out, len, w, n, used, &nr_used), 0);
 		for (uint32_t i = 0; i < n; i++)
 			used[v[i]] |= 2;
-		for (uint32_t i = 0; i < 65536; i++)
+		for (uint32_t i = 0; i < 65536; i++) {
 			assert_true(used[i] == 0 || used[i] == 3);
+			distinct += used[i] != 0;
+		}
+		assert_int_equal(nr_used, distinct);
 		/* too few bytes are noticed */
 		assert_int_not_equal(canp_hybrid_read(out, len - 1, w, back, n), 0);
+	}
+}
+
+/* Damaged streams in exactly their bytes: an answer or an error, never a touch of other memory. */
+static void damaged_hybrids_never_leave_their_bytes(void **state)
+{
+	static uint8_t used[65536], out[16384];
+	static uint16_t map[65536], back[2048 + 64];
+	struct pqgen_rng rng = {11};
+	struct guard g;
+	unsigned bad = 0;
+
+	(void)state;
+	guard_open(&g, 4096);
+	for (unsigned round = 0; round < 20000; round++) {
+		unsigned w = 1 + pqgen_below(&rng, 16);
+		size_t len = pqgen_below(&rng, 200), n = pqgen_below(&rng, 2048);
+		uint8_t *in = guard_rear(&g, len);
+		uint32_t nr = 0;
+		int rc;
+
+		for (size_t i = 0; i < len; i++)
+			in[i] = (uint8_t)(pqgen_u64(&rng) >> 24);
+		rc = canp_hybrid_head(in, len, w, back, n);
+		bad += rc != 0;
+		for (size_t i = 0; !rc && i < n; i++)
+			assert_true(back[i] >> w == 0);
+		assert_int_equal(canp_hybrid_mark(in, len, w, n, used, &nr), rc);
+		if (canp_hybrid_read(in, len, w, back, n) == 0)
+			assert_int_equal(rc, 0);
+		if (n * 9 / 4 + CANP_HYBRID_ROOM < sizeof(out)) {
+			int64_t k = canp_hybrid_remap(in, len, w, n, map, 0, 16, out);
+
+			assert_int_equal(k < 0, rc != 0);
+			assert_true(k <= (int64_t)(n * 9 / 4 + 32));
+		}
+	}
+	assert_true(bad > 100 && bad < 20000);
+	guard_close(&g);
+}
+
+/* Through a map and back, and by a base: the values are those of the input. */
+static void remapped_hybrids_hold_the_mapped_values(void **state)
+{
+	static uint16_t map[65536];
+	struct pqgen_rng rng = {13};
+	uint16_t v[1024 + 288], part[288];
+	uint8_t in[8192], out[8192];
+	uint64_t dec[1024];
+
+	(void)state;
+	for (unsigned round = 0; round < 2000; round++) {
+		unsigned w = 1 + pqgen_below(&rng, 16), kind = pqgen_below(&rng, 5);
+		unsigned to_w = w + pqgen_below(&rng, 17 - w);
+		uint32_t n = 1 + pqgen_below(&rng, 1000), mask = (1u << w) - 1;
+		uint16_t base = 0;
+		struct canp_hybrid h = {0};
+		size_t len = 0;
+		int64_t k;
+
+		for (uint32_t i = 0; i <= mask; i++)
+			map[i] = (uint16_t)(i * 40503u & mask);
+		for (uint32_t i = 0; i < n; i++) {
+			v[i] = pattern(&rng, kind, i, n, w);
+			base = i && base < v[i] ? base : v[i];
+		}
+		for (uint32_t i = 0; i < n; i += 256) {
+			uint32_t c = n - i < 256 ? n - i : 256;
+			bool equal = true;
+
+			memcpy(part, v + i, c * 2);
+			for (uint32_t j = 1; j < c; j++)
+				equal &= part[j] == part[0];
+			len += canp_hybrid_add(&h, part, c, w, equal, in + len);
+		}
+		len += canp_hybrid_finish(&h, w, in + len);
+		k = canp_hybrid_remap(in, len, w, n, map, 0, to_w, out);
+		assert_int_equal(pqread_hybrid(out, (size_t)k, to_w, dec, n), 0);
+		for (uint32_t i = 0; i < n; i++)
+			assert_int_equal(dec[i], map[v[i]]);
+		k = canp_hybrid_remap(in, len, w, n, NULL, base, to_w, out);
+		assert_int_equal(pqread_hybrid(out, (size_t)k, to_w, dec, n), 0);
+		for (uint32_t i = 0; i < n; i++)
+			assert_int_equal(dec[i], v[i] - base);
 	}
 }
 
@@ -134,9 +223,40 @@ static void equal_chunks_merge_into_one_run(void **state)
 	assert_int_equal(n, 4); /* 32,768 << 1 takes three bytes, the value one */
 }
 
+/* The bytes do not depend on the portions; direction and bounds are those of the values. */
+static void check_delta_portions(const struct canp_delta *d, const int64_t *v, uint32_t n,
+				 const uint8_t *want, size_t want_len)
+{
+	struct canp_delta e = {.is32 = d->is32, .bounds = true};
+	uint8_t *out = malloc((n / 128u + 3) * CANP_DELTA_ROOM);
+	struct pqgen_rng rng = {n};
+	bool back = false;
+	size_t len = 0;
+
+	for (uint32_t i = 0, k; i < n; i += k) {
+		k = pqgen_below(&rng, 257);
+		k = k < n - i ? k : n - i;
+		len += canp_delta_add(&e, v + i, k, out + len);
+	}
+	len += canp_delta_finish(&e, out + len);
+	assert_int_equal(len, want_len);
+	assert_memory_equal(out, want, len);
+	for (uint32_t i = 0; i < n; i++) {
+		assert_true(d->min <= v[i] && v[i] <= d->max);
+		assert_true(e.min <= v[i] && v[i] <= e.max);
+		back |= i && v[i] < v[i - 1];
+	}
+	if (n) {
+		assert_true(d->back == back && e.back == back);
+		assert_true(d->first == v[0] && d->last == v[n - 1]);
+		assert_true(d->min == e.min && d->max == e.max);
+	}
+	free(out);
+}
+
 static void check_delta(const int64_t *v, uint32_t n, bool is32)
 {
-	struct canp_delta d = {.is32 = is32};
+	struct canp_delta d = {.is32 = is32, .bounds = true};
 	size_t cap = CANP_DELTA_HEAD + (n / 128u + 3) * CANP_DELTA_ROOM, len = 0;
 	uint8_t *out = malloc(cap), head[CANP_DELTA_HEAD];
 	uint64_t *dec = malloc((n + 1) * 8);
@@ -151,6 +271,7 @@ static void check_delta(const int64_t *v, uint32_t n, bool is32)
 	assert_int_equal(pqread_delta(out + CANP_DELTA_HEAD - hn, len + hn, is32, dec, n), 0);
 	for (uint32_t i = 0; i < n; i++)
 		assert_true(dec[i] == (is32 ? (uint32_t)v[i] : (uint64_t)v[i]));
+	check_delta_portions(&d, v, n, out + CANP_DELTA_HEAD, len);
 	free(out);
 	free(dec);
 }
@@ -249,6 +370,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hybrid_decodes_to_its_input),
+		cmocka_unit_test(damaged_hybrids_never_leave_their_bytes),
+		cmocka_unit_test(remapped_hybrids_hold_the_mapped_values),
 		cmocka_unit_test(hybrid_matches_the_worked_bytes),
 		cmocka_unit_test(equal_chunks_merge_into_one_run),
 		cmocka_unit_test(delta_decodes_to_its_input),

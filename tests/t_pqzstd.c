@@ -62,6 +62,7 @@ static int setup(void **state)
 	f->back = malloc(PAGE_MAX + 1);
 	assert_true(f->z && f->in && f->out && f->back);
 	memset(f->z, 0xa5, sizeof(*f->z));
+	f->z->level = 0;
 	*state = f;
 	return 0;
 }
@@ -141,6 +142,11 @@ static void a_page_does_not_depend_on_earlier_ones(void **state)
 		fill(f->in, PAGE_MAX, RANDOM);
 		assert_true(canp_pqzstd_page(f->z, 10 - level, f->in, PAGE_MAX, f->back,
 					     PAGE_MAX + 1) <= PAGE_MAX + 1);
+		for (uint32_t k = 0; k < 3; k++) { /* of the same level, too */
+			fill(f->in, n - 777 * k, k ? COUNTER : WALK);
+			assert_true(canp_pqzstd_page(f->z, level, f->in, n - 777 * k, again,
+						     bound) > 0);
+		}
 		fill(f->in, n, WALK);
 		b = canp_pqzstd_page(f->z, level, f->in, n, again, bound);
 		assert_int_equal(a, b);
@@ -159,6 +165,7 @@ static void neither_input_nor_workspace_is_overrun(void **state)
 	/* The workspace is a whole number of pages, so both its ends are guarded. */
 	guard_open(&gz, sizeof(struct canp_pqzstd));
 	assert_int_equal(gz.bytes, sizeof(struct canp_pqzstd));
+	((struct canp_pqzstd *)(void *)gz.mem)->level = 0;
 	guard_open(&gin, 65537);
 	in = guard_rear(&gin, 65537);
 	fill(in, 65537, WALK);

@@ -85,6 +85,46 @@ static void the_largest_straddle_survives_every_seam(void **state)
 	stop(&d);
 }
 
+/* The same bytes with the same straddling, from a file and from memory. */
+static void memory_is_read_as_a_file_is(void **state)
+{
+	static uint8_t data[300000 + CANP_FORMAT_TAIL_PAD];
+	static const size_t sizes[] = {0, 1, 4096, 8192, 300000};
+	struct drive d;
+
+	(void)state;
+	start(&d, "/tmp", &tiny, 3);
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 7 + (i >> 8));
+	for (size_t i = 0; i < CANP_ARRAY_SIZE(sizes); i++) {
+		struct canp_stream *s;
+		uint64_t base, seen = 0;
+		const uint8_t *win;
+		bool eof = false;
+		size_t len, n;
+
+		assert_int_equal(canp_reader_open_mem(d.reader, data, sizes[i], &s), 0);
+		assert_int_equal(canp_stream_size(s), sizes[i]);
+		for (;;) {
+			assert_int_equal(canp_reader_peek(s, &win, &len, &base, &eof), 0);
+			assert_int_equal(base, seen);
+			assert_memory_equal(win, data + base, len);
+			assert_true(len <= 4096 + 100 && base + len <= sizes[i]);
+			assert_true(eof == (base + len == sizes[i]));
+			if (eof)
+				break;
+			/* Leaves up to 100 bytes; now and then looks at the same window again. */
+			n = len - (size_t)drive_rnd(&d, len < 100 ? len : 100);
+			assert_int_equal(canp_reader_consume(s, n, true), 0);
+			seen += n;
+		}
+		assert_null(canp_reader_fault(s));
+		canp_reader_close(s);
+	}
+	assert_int_equal(canp_reader_stats(d.reader)->reads, 0);
+	stop(&d);
+}
+
 static void look_ahead_keeps_depth_slices_in_flight(void **state)
 {
 	struct canp_stream *a, *b, *c, *none;
@@ -329,6 +369,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(windows_equal_the_file_for_any_order_and_short_reads),
 		cmocka_unit_test(the_largest_straddle_survives_every_seam),
+		cmocka_unit_test(memory_is_read_as_a_file_is),
 		cmocka_unit_test(look_ahead_keeps_depth_slices_in_flight),
 		cmocka_unit_test(an_unreadable_block_ends_the_file_exactly_there),
 		cmocka_unit_test(passing_errors_are_read_over),

@@ -514,6 +514,45 @@ static int sig_child(int ready_fd)
 	return 0;
 }
 
+static int early_setup(void *arg, struct canp_shard *s)
+{
+	if (s->index == 0)
+		kill(getpid(), SIGTERM);
+	return sig_setup(arg, s);
+}
+
+/* 0: a signal during the boot was noted, and the loops found it. */
+static int early_child(void)
+{
+	struct canp_runtime_opts o = small_opts(2, CANP_RING_AUTO);
+	struct canp_runtime *rt;
+	int rc;
+
+	o.setup = early_setup;
+	o.signals = true;
+	if (canp_runtime_create(&o, &rt))
+		return 10;
+	rc = canp_runtime_wait_for(rt, 20 * (uint64_t)CANP_NS_PER_S);
+	if (rc || canp_runtime_interrupted(rt) != SIGTERM)
+		return 11;
+	canp_runtime_destroy(rt);
+	return 0;
+}
+
+static void a_signal_during_the_boot_drains(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(early_child());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static pid_t sig_start(void)
 {
 	int p[2];
@@ -589,6 +628,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_an_idle_shard_sleeps),
 		cmocka_unit_test(test_first_signal_drains),
 		cmocka_unit_test(test_second_signal_kills_with_its_own_number),
+		cmocka_unit_test(a_signal_during_the_boot_drains),
 	};
 
 	if (argc == 4 && !strcmp(argv[1], "--idle"))

@@ -581,6 +581,69 @@ static void dense_values_keep_the_identity_dictionary(void **state)
 	part_free(&p);
 }
 
+static uint64_t cell_narrow(uint32_t row)
+{
+	return (30000 + cell_noise(row) % 600) | (uint64_t)(row % 5 ? 40000 : 500 * (row % 3))
+							 << 16;
+}
+
+/* Pages of 16 bits whose values lie close together: the entries between their bounds, without a
+ * look at any of them; where they lie apart, only those that occur. */
+static void narrow_ranges_hold_only_their_entries(void **state)
+{
+	struct canp_col cols[] = {hand_col("near", 0, 16), hand_col("far", 16, 16)};
+	struct pqread_file f;
+	struct part p;
+
+	(void)state;
+	cols[0].factor = 0.25;
+	cols[1].factor = -0.5;
+	hand_part(&p, cols, 2, 100000, cell_narrow, CANP_PQ_NONE);
+	keep_file(&p, "range", 0);
+	check_part(&p, &f);
+	assert_int_equal(pqread_find(&f, "near")->dict_entries, 600);
+	assert_int_equal(pqread_find(&f, "far")->dict_entries, 4);
+	pqread_free(&f);
+	part_free(&p);
+	hand_part(&p, cols, 2, 100000, cell_narrow, CANP_PQ_GZIP);
+	check_part(&p, &f);
+	assert_int_equal(pqread_find(&f, "near")->dict_entries, 600);
+	pqread_free(&f);
+	part_free(&p);
+}
+
+static uint64_t cell_wide(uint32_t row)
+{
+	return (cell_noise(row) % 700 * 523 & 0xfffff) | (cell_noise(row + 1) & 0xfffff) << 20 |
+	       (cell_noise(row) % 3 << 20) << 40;
+}
+
+static void wide_scaled_values_get_a_dictionary_when_they_repeat(void **state)
+{
+	struct canp_col cols[] = {hand_col("repeat", 0, 20), hand_col("noise", 20, 20),
+				  hand_col("three", 40, 24), hand_col("all", 0, 64)};
+	struct pqread_file f;
+	struct part p;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		cols[i].is_signed = i & 1 || i == 2;
+		cols[i].factor = i == 2 ? -0.01 : 0.125;
+		cols[i].offset = 3;
+	}
+	hand_part(&p, cols, 4, 100000, cell_wide, CANP_PQ_NONE);
+	keep_file(&p, "wide", 0);
+	check_part(&p, &f);
+	assert_int_equal(pqread_find(&f, "repeat")->dict_entries, 700);
+	assert_int_equal(pqread_find(&f, "three")->dict_entries, 3);
+	/* more distinct values than the bound */
+	assert_int_equal(pqread_find(&f, "noise")->first_encoding, 0);
+	assert_int_equal(pqread_find(&f, "all")->first_encoding, 0);
+	assert_true(pqread_find(&f, "repeat")->has_stats && pqread_find(&f, "all")->has_stats);
+	pqread_free(&f);
+	part_free(&p);
+}
+
 static uint64_t cell_nan(uint32_t row)
 {
 	double d = row == 700 ? NAN : row % 3 ? -0.0 : (double)row / 8;
@@ -785,6 +848,8 @@ int main(void)
 		cmocka_unit_test(counters_become_delta),
 		cmocka_unit_test(sparse_signed_values_get_an_exact_dictionary),
 		cmocka_unit_test(dense_values_keep_the_identity_dictionary),
+		cmocka_unit_test(narrow_ranges_hold_only_their_entries),
+		cmocka_unit_test(wide_scaled_values_get_a_dictionary_when_they_repeat),
 		cmocka_unit_test(nan_forbids_bounds_and_zero_has_both_signs),
 		cmocka_unit_test(a_constant_column_is_one_entry),
 		cmocka_unit_test(all_null_columns_need_no_dictionary),

@@ -14,6 +14,7 @@
 
 #include "io/devices.h"
 #include "io/sink/partition.h"
+#include "core/base/compiler.h"
 #include "io/unit.h"
 
 struct listing {
@@ -76,6 +77,36 @@ static void a_forced_target_is_obeyed(void **state)
 	assert_int_equal(u.units[1].nr_files, 1);
 	assert_int_equal(u.units[2].bytes, 25);
 	assert_int_equal(u.units[3].nr_files, 2);
+	canp_units_fini(&u);
+}
+
+static void homes_follow_the_hash_and_no_shard_runs_ahead(void **state)
+{
+	uint64_t sizes[241];
+	uint32_t homes[241], by_hash = 0;
+	struct listing l = {.sizes = sizes};
+	struct canp_units u;
+
+	(void)state;
+	for (unsigned i = 0; i < CANP_ARRAY_SIZE(sizes); i++)
+		sizes[i] = 15u << 20;
+	assert_int_equal(canp_units_build(241, file_of, &l, 0, &u), 0);
+	assert_int_equal(u.nr, 241);
+	for (unsigned shards = 1; shards <= 16; shards++) {
+		canp_units_route(&u, shards, homes);
+		for (uint32_t from = 0; from + shards <= u.nr; from += shards) {
+			uint32_t seen = 0;
+
+			for (unsigned k = 0; k < shards; k++)
+				seen |= 1u << homes[from + k];
+			assert_int_equal(seen, (1u << shards) - 1);
+			/* The first of a group has its choice. */
+			assert_int_equal(homes[from], u.units[from].home_hash % shards);
+		}
+	}
+	for (unsigned i = 0; i < u.nr; i++)
+		by_hash += homes[i] == u.units[i].home_hash % 16;
+	assert_in_range(by_hash, u.nr / 3, u.nr - 1);
 	canp_units_fini(&u);
 }
 
@@ -160,6 +191,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(units_cover_every_file_once_in_order),
 		cmocka_unit_test(a_forced_target_is_obeyed),
+		cmocka_unit_test(homes_follow_the_hash_and_no_shard_runs_ahead),
 		cmocka_unit_test(device_names_are_unique_and_bounded),
 		cmocka_unit_test(device_names_from_two_threads_agree),
 		cmocka_unit_test(part_names_hide_the_temporary_from_globs),

@@ -60,7 +60,7 @@ soak-configs:
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
 $(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c tools/appliance_cfg.c \
-	tools/gen_cfg.c) $(O)/libcanp_base.a
+	tools/gen_cfg.c tools/bench_cfg.c) $(O)/libcanp_base.a
 	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lm
 
 ## kconfig-run: renews kconfig/Kconfig.run after a change of option rows
@@ -95,8 +95,8 @@ check-fmt:
 .PHONY: compare-peers
 ## compare-peers: speed of a job beside ISA-L alone, python-can and tshark
 soak: compare-peers
-compare-peers: all $(O)/tests/isal_only
-	@sh tests/compare_peers.sh $(BIN) $(O)/tests/isal_only
+compare-peers: all
+	@sh tests/compare_peers.sh $(BIN)
 
 # ---- other readers -------------------------------------------------------------------------------
 .PHONY: oracle interop interop-all

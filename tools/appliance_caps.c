@@ -84,6 +84,8 @@ static void caps_text(struct canp_strbuf *sb, const struct caps *c, const struct
 {
 	const struct canp_ring_caps *r = &c->ring;
 	struct kernel_text kt = {.sb = sb};
+	const char *why;
+	enum canp_inflate_engine engine = canp_ahead_engine(cli->job.inflate, &why);
 
 	canp_strbuf_printf(sb, "canp-appliance %s\nkernel     %s\ncpu        %s\n", CANP_VERSION,
 			   c->host.kernel, c->host.cpu_model);
@@ -114,15 +116,18 @@ static void caps_text(struct canp_strbuf *sb, const struct caps *c, const struct
 			 "kernels    (* is used; where an instruction set has no variant of its "
 			 "own, the next lower one runs)\n");
 	canp_kernels_for_each(kernel_row, &kt);
-	canp_strbuf_puts(sb, "inflate    ISA-L (gzip, zlib, raw)\nformats    ");
+	canp_strbuf_printf(sb, "inflate    %s: %s\nformats    ", canp_ahead_engine_name(engine),
+			   why);
 	for (unsigned i = 0; canp_formats[i]; i++)
 		canp_strbuf_printf(sb, "%s%s", i ? ", " : "", canp_formats[i]->name);
 	canp_strbuf_puts(sb, "; each also inside gzip\n");
 }
 
-static void caps_json(struct canp_json *js, const struct caps *c)
+static void caps_json(struct canp_json *js, const struct caps *c, const struct canp_job_cli *cli)
 {
 	struct kernel_text kt = {.js = js};
+	const char *why;
+	enum canp_inflate_engine engine = canp_ahead_engine(cli->job.inflate, &why);
 
 	canp_json_object(js);
 	canp_json_kstr(js, "version", CANP_VERSION);
@@ -143,6 +148,8 @@ static void caps_json(struct canp_json *js, const struct caps *c)
 	canp_json_kstr(js, "pages", canp_page_kind_name(c->pages.kind));
 	canp_json_kstr(js, "pages_reason", c->pages.reason);
 	canp_json_kstr(js, "simd", canp_isa_name(canp_simd.isa));
+	canp_json_kstr(js, "inflate", canp_ahead_engine_name(engine));
+	canp_json_kstr(js, "inflate_why", why);
 	canp_json_key(js, "kernels");
 	canp_json_array(js);
 	canp_kernels_for_each(kernel_row, &kt);
@@ -176,7 +183,7 @@ int canp_cmd_caps(int argc, char **argv)
 	if (code < 0 && caps) {
 		caps_probe(caps, &c);
 		if (c.ui.json)
-			caps_json(&js, caps);
+			caps_json(&js, caps, &c);
 		else
 			caps_text(&sb, caps, &c);
 		canp_strbuf_puts(&sb, c.ui.json ? "\n" : "");

@@ -122,13 +122,21 @@ static void doctor_memory(struct doctor *d, const struct canp_host_facts *h, uns
 	say(d, "memory", h->room >= want ? GOOD : h->room >= want / 2 ? HINT : BAD, found, fix);
 }
 
-static void doctor_cpu(struct doctor *d, const struct canp_topology *t)
+static void doctor_cpu(struct doctor *d, const struct canp_topology *t,
+		       enum canp_inflate_engine inflate)
 {
+	enum canp_inflate_engine engine;
+	const char *why;
 	char found[200];
 
 	snprintf(found, sizeof(found), "best kernels: %s", canp_isa_name(canp_simd.isa));
 	say(d, "simd", canp_simd.isa == CANP_ISA_AVX512 ? GOOD : HINT, found,
 	    "a processor with AVX-512 VBMI decodes faster; nothing else changes");
+	engine = canp_ahead_engine(inflate, &why);
+	snprintf(found, sizeof(found), "%s: %s", canp_ahead_engine_name(engine), why);
+	say(d, "inflate", engine == CANP_INFLATE_INTERLEAVED ? GOOD : HINT, found,
+	    "with AVX2 and without --inflate=isal five members are decoded at once, about twice as "
+	    "fast");
 	snprintf(found, sizeof(found), "%u of %u online CPUs allowed, quota %.2f", t->nr_allowed,
 		 t->nr_cpus, t->cpu_quota);
 	say(d, "cpus", t->cpu_quota > 0 && t->cpu_quota < t->nr_allowed ? HINT : GOOD, found,
@@ -167,7 +175,7 @@ int canp_cmd_doctor(int argc, char **argv)
 		doctor_pages(&d, h, cores, c.job.mem_per_core);
 		doctor_limits(&d, h, 16 << 20);
 		doctor_memory(&d, h, cores, &c);
-		doctor_cpu(&d, t);
+		doctor_cpu(&d, t, c.job.inflate);
 		if (d.js)
 			canp_json_end(&js);
 		else

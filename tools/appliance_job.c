@@ -1,5 +1,5 @@
 /*
- * appliance_job.c - options become a job description.
+ * appliance_job.c - options become a job description; for canp-appliance and canp-bench.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,22 +12,6 @@
 #include "core/base/units.h"
 #include "simd/simd.h"
 #include "tools/appliance_cmd.h"
-
-int canp_job_cli_parse(struct canp_job_cli *c, const struct canp_tool *tool, int argc, char **argv)
-{
-	const struct canp_opt_bind binds[] = {
-		{&canp_ingest_opt_table, &c->in},
-		{&canp_runtime_opt_table, &c->rt},
-		{&canp_appliance_opt_table, &c->ui},
-	};
-	struct canp_tool t = *tool;
-
-	memset(c, 0, sizeof(*c));
-	t.help = &c->ui.help;
-	t.version = &c->ui.version;
-	t.config = &c->ui.config;
-	return canp_tool_options(&t, binds, CANP_ARRAY_SIZE(binds), argc, argv, &c->opts);
-}
 
 static const char *join(const struct canp_opt_list *l, struct canp_strbuf *sb)
 {
@@ -107,6 +91,10 @@ static void resolve_plan(struct canp_job_cli *c)
 
 static void resolve_machine(struct canp_job_cli *c)
 {
+	static const enum canp_inflate_engine engines[] = {
+		[CANP_CFG_INFLATE_AUTO] = CANP_INFLATE_AUTO,
+		[CANP_CFG_INFLATE_INTERLEAVED] = CANP_INFLATE_INTERLEAVED,
+		[CANP_CFG_INFLATE_ISAL] = CANP_INFLATE_ISAL};
 	struct canp_job_opts *j = &c->job;
 
 	j->cores = c->rt.cores;
@@ -119,6 +107,7 @@ static void resolve_machine(struct canp_job_cli *c)
 	j->depth = c->in.depth;
 	j->slice_bytes = (uint32_t)(c->in.slice & ~4095ull);
 	j->read_policy = (enum canp_io_policy)c->in.io;
+	j->inflate = engines[c->in.inflate];
 	canp_log_set_level((enum canp_log_level)c->rt.log_level);
 }
 

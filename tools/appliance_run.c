@@ -141,37 +141,43 @@ static void print_json(const struct canp_job *job)
 	canp_tool_print(&sb);
 }
 
-/* Which formats the files have, by their first bytes. */
-static void dry_formats(const struct canp_job *job)
+#define DRY_FORMATS_MAX 16u
+
+/* What --dry-run found out beside the plan. */
+struct dry {
+	uint64_t formats[DRY_FORMATS_MAX]; /* files, by place in canp_formats */
+	uint64_t unknown, columns;
+	uint64_t expected_bytes, free_bytes; /* free: UINT64_MAX when nobody can tell */
+};
+
+static const struct canp_format *dry_format(const char *path, void *scratch)
 {
 	static uint8_t head[64 << 10];
-	uint64_t count[16] = {0}, unknown = 0;
+	FILE *f = fopen(path, "rb");
+	bool gz;
+	size_t n;
+
+	if (!f)
+		return NULL;
+	n = fread(head, 1, sizeof(head), f);
+	fclose(f);
+	return n ? canp_format_probe(head, n, scratch, &gz) : NULL;
+}
+
+/* Which formats the files have, by their first bytes. */
+static void dry_formats(const struct canp_job *job, struct dry *d)
+{
 	void *scratch = aligned_alloc(64, (canp_format_probe_scratch() + 63) & ~63UL);
 
 	for (uint32_t i = 0; scratch && i < job->nr_files; i++) {
 		const struct canp_input *in = canp_job_input(job, i);
-		FILE *f = in->err ? NULL : fopen(in->path, "rb");
-		const struct canp_format *fmt = NULL;
-		bool gz = false;
+		const struct canp_format *fmt = in->err ? NULL : dry_format(in->path, scratch);
 
-		if (f) {
-			size_t n = fread(head, 1, sizeof(head), f);
-
-			fmt = n ? canp_format_probe(head, n, scratch, &gz) : NULL;
-			fclose(f);
-		}
-		if (!fmt)
-			unknown++;
-		for (unsigned k = 0; fmt && canp_formats[k]; k++)
-			count[k & 15] += canp_formats[k] == fmt;
+		d->unknown += !fmt;
+		for (unsigned k = 0; fmt && k < DRY_FORMATS_MAX && canp_formats[k]; k++)
+			d->formats[k] += canp_formats[k] == fmt;
 	}
 	free(scratch);
-	for (unsigned k = 0; canp_formats[k]; k++)
-		if (count[k & 15])
-			printf("format     %-8s %llu files\n", canp_formats[k]->name,
-			       (unsigned long long)count[k & 15]);
-	if (unknown)
-		printf("format     unknown  %llu files\n", (unsigned long long)unknown);
 }
 
 /* Free space where the output will be: of the nearest folder that exists. */
@@ -198,18 +204,26 @@ static uint64_t dry_free_bytes(const char *out)
 	rc = fd < 0 ? -1 : canp_fsinfo_dir(fd, &fi);
 	if (fd >= 0)
 		close(fd);
-	return rc ? 0 : fi.free_bytes;
+	return rc ? UINT64_MAX : fi.free_bytes;
 }
 
-static int dry_run(const struct canp_job *job)
+static void dry_gather(const struct canp_job *job, struct dry *d)
 {
-	const struct canp_job_mem *m = job->mem;
-	uint64_t cols = 0;
-	char a[32], b[32], c[32];
-
+	dry_formats(job, d);
 	for (uint32_t i = 0; i < job->plan->nr_tables; i++)
 		for (uint32_t k = 0; k < job->plan->tables[i].nr_cols; k++)
-			cols += !job->plan->tables[i].cols[k].hidden;
+			d->columns += !job->plan->tables[i].cols[k].hidden;
+	/* Measured on dense and sparse traffic: packed columns take 0.5 to 0.9 of compressed logs.
+	 */
+	d->expected_bytes = job->units.bytes / 10 * 9;
+	d->free_bytes = job->opts.out ? dry_free_bytes(job->opts.out) : UINT64_MAX;
+}
+
+static void dry_print(const struct canp_job *job, const struct dry *d)
+{
+	const struct canp_job_mem *m = job->mem;
+	char a[32], b[32], c[32];
+
 	printf("files      %u, %s, in %u units of %s\n", job->nr_files,
 	       canp_tool_bytes((double)job->units.bytes, a), job->units.nr,
 	       canp_tool_bytes((double)job->units.target, b));
@@ -217,19 +231,88 @@ static int dry_run(const struct canp_job *job)
 		if (canp_job_input(job, i)->err)
 			printf("           %s: %s\n", canp_job_input(job, i)->path,
 			       canp_strerror(canp_job_input(job, i)->err));
-	dry_formats(job);
+	for (unsigned k = 0; k < DRY_FORMATS_MAX && canp_formats[k]; k++)
+		if (d->formats[k])
+			printf("format     %-8s %llu files\n", canp_formats[k]->name,
+			       (unsigned long long)d->formats[k]);
+	if (d->unknown)
+		printf("format     unknown  %llu files\n", (unsigned long long)d->unknown);
 	printf("tables     %u with %llu signal columns, %llu warnings\n", job->plan->nr_tables,
-	       (unsigned long long)cols, (unsigned long long)job->nr_warnings);
+	       (unsigned long long)d->columns, (unsigned long long)job->nr_warnings);
 	printf("memory     %s per core%s, %s for open row groups at most\n",
 	       canp_tool_bytes((double)m->arena_bytes, a),
 	       m->raised ? " (raised: this many tables need it)" : "",
 	       canp_tool_bytes((double)m->writer_bytes, b));
 	printf("pages      %u rows, row groups of %u rows\n", m->run_rows, m->rowgroup_rows);
-	/* Measured on dense and sparse traffic: packed columns take 0.5 to 0.9 of compressed logs.
-	 */
 	printf("output     about %s expected, %s free\n",
-	       canp_tool_bytes((double)job->units.bytes * 0.9, a),
-	       job->opts.out ? canp_tool_bytes((double)dry_free_bytes(job->opts.out), c) : "?");
+	       canp_tool_bytes((double)d->expected_bytes, a),
+	       d->free_bytes != UINT64_MAX ? canp_tool_bytes((double)d->free_bytes, c) : "?");
+}
+
+static void dry_json_inputs(struct canp_json *js, const struct canp_job *job, const struct dry *d)
+{
+	canp_json_ku64(js, "files", job->nr_files);
+	canp_json_ku64(js, "bytes_in", job->units.bytes);
+	canp_json_ku64(js, "units", job->units.nr);
+	canp_json_ku64(js, "unit_bytes", job->units.target);
+	canp_json_key(js, "unreadable");
+	canp_json_array(js);
+	for (uint32_t i = 0; i < job->nr_files; i++) {
+		const struct canp_input *in = canp_job_input(job, i);
+
+		if (!in->err)
+			continue;
+		canp_json_object(js);
+		canp_json_kstr(js, "path", in->path);
+		canp_json_kstr(js, "error", canp_strerror(in->err));
+		canp_json_end(js);
+	}
+	canp_json_end(js);
+	canp_json_key(js, "formats");
+	canp_json_object(js);
+	for (unsigned k = 0; k < DRY_FORMATS_MAX && canp_formats[k]; k++)
+		if (d->formats[k])
+			canp_json_ku64(js, canp_formats[k]->name, d->formats[k]);
+	if (d->unknown)
+		canp_json_ku64(js, "unknown", d->unknown);
+	canp_json_end(js);
+}
+
+static void dry_json(const struct canp_job *job, const struct dry *d)
+{
+	struct canp_strbuf sb = CANP_STRBUF_INIT;
+	struct canp_json js = CANP_JSON_INIT(&sb, 2);
+	const struct canp_job_mem *m = job->mem;
+
+	canp_json_object(&js);
+	canp_json_kbool(&js, "dry_run", true);
+	dry_json_inputs(&js, job, d);
+	canp_json_ku64(&js, "tables", job->plan->nr_tables);
+	canp_json_ku64(&js, "columns", d->columns);
+	canp_json_ku64(&js, "warnings", job->nr_warnings);
+	canp_json_ku64(&js, "arena_bytes_per_core", m->arena_bytes);
+	canp_json_kbool(&js, "arena_raised", m->raised);
+	canp_json_ku64(&js, "writer_bytes", m->writer_bytes);
+	canp_json_ku64(&js, "run_rows", m->run_rows);
+	canp_json_ku64(&js, "rowgroup_rows", m->rowgroup_rows);
+	canp_json_ku64(&js, "bytes_out_expected", d->expected_bytes);
+	/* Without -o, or where the file system does not tell, the key is missing. */
+	if (d->free_bytes != UINT64_MAX)
+		canp_json_ku64(&js, "bytes_free", d->free_bytes);
+	canp_json_end(&js);
+	canp_strbuf_putc(&sb, '\n');
+	canp_tool_print(&sb);
+}
+
+static int dry_run(const struct canp_job_cli *c, const struct canp_job *job)
+{
+	struct dry d = {0};
+
+	dry_gather(job, &d);
+	if (c->ui.json)
+		dry_json(job, &d);
+	else
+		dry_print(job, &d);
 	return CANP_EXIT_OK;
 }
 
@@ -283,7 +366,7 @@ int canp_cmd_run(int argc, char **argv)
 	if (code < 0 && !c.ui.dry_run && canp_outdir_refuse(c.job.out, &err))
 		code = canp_tool_usage(&run_tool, "%s", err.buf);
 	if (code < 0)
-		code = c.ui.dry_run ? dry_run(job) : run_job(&c, job);
+		code = c.ui.dry_run ? dry_run(&c, job) : run_job(&c, job);
 	canp_job_destroy(job);
 	canp_strbuf_fini(&err);
 	canp_job_cli_fini(&c);

@@ -170,7 +170,9 @@ const char *canp_opt_origin_name(enum canp_opt_origin origin);
 /* Row by name; NULL when unknown. */
 const struct canp_opt *canp_opts_find(const struct canp_opts *o, const char *name);
 
-/* Texts, appended to sb. `tool` is the program's name. */
+/* Texts, appended to sb. `tool` is the program's name; "program command" gives the function
+ * _program_command, which completes the program until somebody puts a choice of commands before it.
+ */
 void canp_opts_help(const struct canp_opts *o, struct canp_strbuf *sb);
 void canp_opts_help_one(const struct canp_opt *row, struct canp_strbuf *sb);
 void canp_opts_man(const struct canp_opts *o, struct canp_strbuf *sb);      /* scdoc fragment */

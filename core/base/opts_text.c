@@ -240,7 +240,7 @@ void canp_opts_bash(const struct canp_opts *o, const char *tool, struct canp_str
 
 	snprintf(fn, sizeof(fn), "_%s", tool);
 	for (char *p = fn; *p; p++)
-		*p = *p == '-' ? '_' : *p;
+		*p = *p == '-' || *p == ' ' ? '_' : *p;
 	canp_strbuf_printf(sb, "# bash completion for %s\n%s()\n{\n", tool, fn);
 	/* Readline splits at '=', so "--name=va" arrives as three words. */
 	canp_strbuf_puts(sb,
@@ -264,7 +264,8 @@ void canp_opts_bash(const struct canp_opts *o, const char *tool, struct canp_str
 	canp_strbuf_puts(sb,
 			 "\" -- \"$cur\"))\n\t\t[[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n"
 			 "\telse\n\t\tCOMPREPLY=($(compgen -f -- \"$cur\"))\n\tfi\n}\n");
-	canp_strbuf_printf(sb, "complete -o filenames -F %s %s\n", fn, tool);
+	canp_strbuf_printf(sb, "complete -o filenames -F %s %.*s\n", fn, (int)strcspn(tool, " "),
+			   tool);
 }
 
 static void dump_line(const struct opt_state *st, const char *value, struct canp_strbuf *sb)

@@ -223,6 +223,8 @@ int canp_runtime_create(const struct canp_runtime_opts *opts, struct canp_runtim
 	pthread_cond_init(&rt->change, &attr);
 	pthread_condattr_destroy(&attr);
 	rc = runtime_plan(rt);
+	if (!rc && opts->signals)
+		rc = canp_runtime_signals(rt);
 	if (!rc)
 		rc = runtime_boot(rt);
 	if (rc) {

@@ -19,10 +19,17 @@ struct canp_runtime_opts {
 	enum canp_hugepages hugepages;
 	size_t arena_bytes;     /* per shard */
 	size_t arena_min_bytes; /* shrink to this, then -ENOMEM */
+	/* Bytes at the start of each arena that are made resident at boot; the rest comes with its
+	 * first use (reserved hugepages are always resident as a whole). 0: all. */
+	size_t arena_touch_bytes;
 	/* First region of each arena (at its base), registered with the ring; 0: none. */
 	size_t ring_region_bytes;
 	bool restrict_ops;
 	bool pin; /* pin reactors (default true; never when oversubscribed) */
+	/* Install canp_runtime_signals() before the shards boot, so that a signal meanwhile is
+	 * noted and the loops find it in their first turn. -EBUSY from create: another runtime has
+	 * them. */
+	bool signals;
 	/* On each shard's own thread after pinning: carve the arena, add pollers, set on_msg. The
 	 * arena is sealed when it returns 0; an error stops the boot. */
 	int (*setup)(void *arg, struct canp_shard *s);

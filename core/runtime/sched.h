@@ -1,9 +1,9 @@
 /*
  * sched.h - which unit of work runs where and when. Units are numbered in listing order; the
  * frontier is the lowest unfinished one; only units inside [frontier, frontier + 4 x shards) may
- * start. A shard takes the lowest unstarted unit of its own queue (home shard = hash of the unit's
- * first path) in the window; if it has none there, the lowest unstarted unit in the window of the
- * shard with the most unstarted units in the window. A claim is one CAS on the unit's state.
+ * start. A shard takes the lowest unstarted unit of its own queue (home shard: the caller's choice,
+ * io/unit.h) in the window; if it has none there, the lowest unstarted unit in the window
+ * of the shard with the most unstarted units in the window. A claim is one CAS on the unit's state.
  */
 #ifndef CANP_RUNTIME_SCHED_H
 #define CANP_RUNTIME_SCHED_H
@@ -13,14 +13,12 @@
 
 struct canp_sched;
 
-struct canp_sched_unit {
-	uint32_t home_hash; /* stable hash; home shard = home_hash % nr_shards */
-};
-
 #define CANP_SCHED_WINDOW_PER_SHARD 4u
 
-/* homes[i] = hash of unit i, read only during the call. 1..256 shards (-EINVAL), at most 4 Mi units
- * (-E2BIG); -ENOMEM. 6 bytes per unit are allocated. Control plane. */
+/* homes[i]: home shard of unit i, modulo nr_shards. Homes that take turns keep finished pages that
+ * wait for a lower unit few; any others are correct too. Read only during the call. 1..256 shards
+ * (-EINVAL), at most 4 Mi units (-E2BIG); -ENOMEM. 6 bytes per unit are
+ * allocated. Control plane. */
 int canp_sched_create(unsigned nr_shards, uint32_t nr_units, const uint32_t *homes,
 		      struct canp_sched **out);
 void canp_sched_destroy(struct canp_sched *s);

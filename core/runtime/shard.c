@@ -40,13 +40,19 @@ static void shard_pin(struct canp_shard *s)
 static int shard_make_arena(struct canp_shard *s, struct iovec *region)
 {
 	const struct canp_runtime_opts *o = &s->rt->opts;
+	struct canp_hugepage_wish wish = {
+		.bytes = o->arena_bytes,
+		.touch_bytes = o->arena_touch_bytes ? o->arena_touch_bytes : o->arena_bytes,
+		.mappers = s->rt->nr,
+		.want = o->hugepages,
+		.node = s->node,
+	};
 	struct canp_hugepage_report rep;
 	int rc;
 
 	if (!o->arena_bytes)
 		return 0;
-	rc = canp_arena_create(o->arena_bytes, o->arena_min_bytes, o->hugepages, s->node, &rep,
-			       &s->arena);
+	rc = canp_arena_create_wish(&wish, o->arena_min_bytes, &rep, &s->arena);
 	if (rc) {
 		canp_error("shard %u: no memory for an arena of %zu MiB: %s", s->index,
 			   (size_t)(o->arena_min_bytes / CANP_MIB), rep.reason);

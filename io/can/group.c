@@ -94,6 +94,8 @@ struct canp_group *canp_group_init(void *mem, const struct canp_group_opts *opts
 		s->stride16 = (uint8_t)(t->stride / 16);
 		chunk += (size_t)t->stride * CANP_CHUNK_ROWS + GROUP_STAGGER;
 	}
+	for (unsigned i = 0; i < g->nr_slots; i++)
+		canp_slot_arm(&g->slots[i]);
 	canp_group_file_begin(g, 0);
 	return g;
 }
@@ -131,8 +133,12 @@ void group_change_origin(struct canp_group *g, const struct canp_meta_run *next)
 			group_mark_rows(g, i);
 	g->kernel_rows = false;
 	g->runs_outdated = true;
+	/* Buses that take turns get their numbers back, so that a message of one bus needs one run.
+	 */
+	if (next->src != g->cur.src || next->device != g->cur.device)
+		g->sources++;
+	g->origin = (g->sources << 8 | next->bus) + 1;
 	g->cur = *next;
-	g->origin++;
 }
 
 void group_before_kernel(struct canp_group *g)

@@ -45,9 +45,13 @@ struct canp_group {
 	const struct canp_table **tables;
 	struct group_mark *marks;
 	struct group_side *sides;
+	/* the time scale ctx was made for; mul 0: none yet */
+	int64_t window_mul, window_add;
+	bool window_fast; /* the kernel may take frames of it */
 	/* origin of frames from here on; start and pad unused */
 	struct canp_meta_run cur;
 	uint64_t origin;    /* number of the current origin, from 1 */
+	uint64_t sources;   /* how often src or device changed */
 	bool kernel_rows;   /* the kernel ran since the last change of origin */
 	bool runs_outdated; /* the origin changed since the kernel ran last */
 	bool timed;         /* counts have times */

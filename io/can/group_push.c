@@ -98,9 +98,10 @@ static void group_put(struct canp_group *g, unsigned i, const struct group_frame
 	unsigned stride = s->stride16 * 16u, room, len;
 	uint8_t *rec;
 
-	s->frames++;
-	if (!s->chunk)
+	if (!s->chunk) {
+		s->frames++;
 		return;
+	}
 	rec = s->chunk + (size_t)s->n * stride;
 	if (canp_unlikely(g->marks[i].origin != g->origin))
 		group_mark_rows(g, i);
@@ -335,13 +336,21 @@ static void group_drop24(struct canp_group *g, const uint8_t *p, size_t n)
 void canp_group_push24(struct canp_group *g, const struct canp_busref *bus, const uint8_t *frames,
 		       size_t n, int64_t ts_mul, int64_t ts_add)
 {
-	bool fast = bus->map && group_window(g, ts_mul, ts_add);
 	const struct canp_frames_ctx *ctx = &g->ctx;
+	bool fast;
 
 	if (!bus->map) {
 		group_drop24(g, frames, n);
 		return;
 	}
+	/* Logs hand over a few hundred frames at a time, and the window costs two long divisions.
+	 */
+	if (canp_unlikely(g->window_mul != ts_mul || g->window_add != ts_add || !ts_mul)) {
+		g->window_fast = group_window(g, ts_mul, ts_add);
+		g->window_mul = ts_mul;
+		g->window_add = ts_add;
+	}
+	fast = g->window_fast;
 	g->ctx.map = bus->map;
 	group_set_origin(g, g->cur.src, g->cur.device, bus->number);
 	while (n) {

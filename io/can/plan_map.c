@@ -62,7 +62,8 @@ static int map_alloc(struct plan *p, struct canp_idmap **out)
 	m = (struct canp_idmap *)canp_align_up((uintptr_t)m, CANP_CACHELINE);
 	for (uint32_t i = 0; i < p->nr_dbcs; i++)
 		keys += 2 * p->dbcs[i].nr_entries; /* exact and PGN */
-	while (nr < 2 * keys + 2)
+	/* Sparse, because a second probe costs a mispredicted branch. */
+	while (nr < 16 * keys + 2)
 		nr *= 2;
 	for (unsigned i = 0; i < CANP_ARRAY_SIZE(m->std); i++)
 		m->std[i] = CANP_SLOT_UNKNOWN;
@@ -203,6 +204,19 @@ static uint16_t map_slot(const struct plan *p, uint16_t value)
 	return value < CANP_SLOT_FIRST_TABLE ? value : p->defs[value - CANP_SLOT_FIRST_TABLE].slot;
 }
 
+/* J1939 databases name each PGN once, with one sender: then the exact ids say nothing new. The
+ * search for a PGN finds what is under it, because exact keys look different. */
+static bool map_pgn_only(const struct canp_idhash *h)
+{
+	if (!h->has_pgn)
+		return false;
+	for (uint32_t k = 0; k <= h->mask; k++)
+		if (h->keys[k] & 0x80000000u &&
+		    canp_idhash_find(h, canp_idkey_pgn(h->keys[k] & 0x1fffffff)) != h->values[k])
+			return false;
+	return true;
+}
+
 void plan_finish_maps(struct plan *p)
 {
 	for (uint32_t i = 0; i < p->pub.nr_maps; i++) {
@@ -213,6 +227,7 @@ void plan_finish_maps(struct plan *p)
 		for (uint32_t k = 0; k <= m->ext.mask; k++)
 			if (m->ext.keys[k])
 				m->ext.values[k] = map_slot(p, m->ext.values[k]);
+		m->ext.pgn_only = map_pgn_only(&m->ext);
 	}
 }
 

@@ -14,6 +14,10 @@
  *   73        u16 channel@0 u8 dlc@10 u32 id@16 data@24                   error
  *   104       u8 channel@0 u8 dlc@1 u8 valid bytes@2 u16 ext flags@8 u32 id@12 data@44   FD error
  * Bytes that a short body lacks are zero; a body without its fixed part is a bad record.
+ *
+ * Nearly all objects are whole data frames without a flag. Those are rewritten as 24-byte frames
+ * and leave in runs of one channel for the vector kernel; everything else takes the long way, one
+ * by one and after the run before it. Both ways give the same rows.
  */
 #include "io/format/blf_object.h"
 
@@ -306,6 +310,150 @@ void canp_blf_object(struct canp_blf_objects *o, const struct canp_blf_head *h, 
 			f.len ? f.data : NULL, f.len);
 }
 
+/* ---- runs of plain frames ----
+ * Changing the bus is dear for the kernel's rows, so channels that take turns go one by one. */
+#define RUN_MIN     16u
+#define FRAME_BYTES 24u
+
+static void run_push(struct canp_blf_objects *o, unsigned i)
+{
+	const uint8_t *p = o->run + i * FRAME_BYTES;
+	uint32_t id = canp_be32(p + 8);
+
+	canp_group_push(o->host->group, blf_bus(o, o->run_channel[i]), (int64_t)canp_be64(p),
+			id & ID_MASK, id & ID_EXT ? CANP_FF_EXT : 0u, p[12], p + 16,
+			canp_min((unsigned)p[12], 8u));
+}
+
+static void run_end(struct canp_blf_objects *o)
+{
+	unsigned nr = o->run_nr, i = 0, to;
+	bool in_runs = o->run_changes * RUN_MIN <= nr;
+
+	o->run_nr = o->run_changes = 0;
+	while (i < nr) {
+		for (to = i + 1; in_runs && to < nr; to++)
+			if (o->run_channel[to] != o->run_channel[i])
+				break;
+		if (to - i >= RUN_MIN) {
+			canp_group_push24(o->host->group, blf_bus(o, o->run_channel[i]),
+					  o->run + i * FRAME_BYTES, to - i, 1, 0);
+			i = to;
+		}
+		while (i < to)
+			run_push(o, i++);
+	}
+}
+
+/* A data frame of which nothing is missing. fd: a CAN FD one, with its flags; else it has none. */
+struct blf_plain {
+	unsigned channel, dlc, len, flags;
+	bool fd;
+	const uint8_t *data;
+};
+
+/* The frame of an object of type 100 or 101 at p, size bytes that are all there and a header of 32;
+ * false: something about it is out of the ordinary. */
+static bool blf_plain_fd(const uint8_t *p, uint32_t type, size_t size, struct blf_plain *f)
+{
+	bool wide = type == BLF_CAN_FD_MESSAGE_64, odd;
+	const uint8_t *b = p + 32, *end = p + size;
+	unsigned bits;
+
+	if (size < (wide ? 72u : 60u))
+		return false;
+	if (wide) {
+		uint32_t word = canp_le32(b + 12);
+
+		*f = (struct blf_plain){b[0], b[1] & 15u, b[2], 0, false, b + 40};
+		bits = word >> 12 & 7;
+		odd = (word & 0x10) || b[34];
+		/* An extension may stand in front of the data's end. */
+		if (b[35] >= 72 && b[35] < size)
+			end = p + b[35];
+	} else {
+		*f = (struct blf_plain){canp_le16(b), b[3] & 15u, b[14], 0, false, b + 20};
+		bits = b[13] & 7u;
+		odd = b[2] & 0x81;
+	}
+	f->fd = bits & 1;
+	f->len = canp_min(f->len, f->fd ? 64u : 8u);
+	f->flags =
+		f->fd ? CANP_FF_FD | (bits & 2 ? CANP_FF_BRS : 0u) | (bits & 4 ? CANP_FF_ESI : 0u)
+		      : 0u;
+	/* A classic one goes where the dlc tells its length, and eight bytes are read there. */
+	return !odd && (size_t)(end - f->data) >= (f->fd ? f->len : 8u) &&
+	       (f->fd || f->len == canp_min(f->dlc, 8u));
+}
+
+static inline bool blf_is_plain(const uint8_t *p, uint32_t type, size_t size, struct blf_plain *f)
+{
+	const uint8_t *b = p + 32;
+
+	*f = (struct blf_plain){canp_le16(b), b[3] > 15 ? 8u : b[3], 8, 0, false, b + 8};
+	if (canp_unlikely(type != BLF_CAN_MESSAGE && type != BLF_CAN_MESSAGE2))
+		return (type == BLF_CAN_FD_MESSAGE || type == BLF_CAN_FD_MESSAGE_64) &&
+		       blf_plain_fd(p, type, size, f);
+	return size >= 48 && !(b[2] & 0x81);
+}
+
+static void blf_push_fd(struct canp_blf_objects *o, const struct blf_plain *f, uint32_t id,
+			int64_t ts)
+{
+	bool ext = (id & ID_EXT) || (id & ID_MASK) > 0x7ff;
+
+	canp_group_push(o->host->group, blf_bus(o, f->channel), ts, id & ID_MASK,
+			f->flags | (ext ? CANP_FF_EXT : 0u), f->dlc, f->len ? f->data : NULL,
+			f->len);
+}
+
+/* Objects at p that are plain frames, up to the first that is something else or not all there.
+ * Returns the bytes consumed. */
+static size_t blf_run(struct canp_blf_objects *o, const uint8_t *p, size_t len)
+{
+	const uint64_t head = 0x0020ull << 32 | 0x4a424f4c; /* "LOBJ", header of 32 bytes */
+	unsigned nr = o->run_nr;
+	size_t pos = 0;
+
+	while (len - pos >= 48) {
+		const uint8_t *q = p + pos;
+		uint32_t size = canp_le32(q + 8), id;
+		struct blf_plain f;
+		uint8_t *out;
+		int64_t ts;
+
+		if ((canp_le64(q) & 0xffffffffffff) != head || size > len - pos ||
+		    size > CANP_BLF_CAN_MAX || !blf_is_plain(q, canp_le32(q + 12), size, &f) ||
+		    !blf_time(o, q, &ts) || ts < 0)
+			break;
+		if (canp_unlikely(nr == CANP_BLF_RUN || f.fd)) {
+			o->run_nr = nr;
+			run_end(o);
+			nr = 0;
+		}
+		if (f.fd) {
+			blf_push_fd(o, &f, canp_le32(q + 36), ts);
+			pos += size;
+			continue;
+		}
+		o->run_channel[nr] = (uint16_t)f.channel;
+		o->run_changes += nr && o->run_channel[nr - 1] != f.channel;
+		id = canp_le32(q + 36);
+		out = o->run + nr++ * FRAME_BYTES;
+		canp_put_be64(out, (uint64_t)ts);
+		canp_put_be32(out + 8,
+			      (id & ID_MASK) |
+				      ((id & ID_EXT) || (id & ID_MASK) > 0x7ff ? ID_EXT : 0));
+		out[12] = (uint8_t)f.dlc; /* what follows up to the data is not looked at */
+		canp_put_le64(out + 16, canp_le64(f.data));
+		pos += size;
+	}
+	o->run_nr = nr;
+	return pos;
+}
+
+/* ---- the stream ---- */
+
 /* Moves to the next "LOBJ"; false: none in the rest, which may hold the start of one. */
 static bool find_object(struct canp_blf_objects *o, const uint8_t *p, size_t len, size_t *pos)
 {
@@ -331,7 +479,7 @@ static void found_object(struct canp_blf_objects *o)
 	o->junk = 0;
 }
 
-size_t canp_blf_stream(struct canp_blf_objects *o, const uint8_t *p, size_t len)
+static size_t blf_objects(struct canp_blf_objects *o, const uint8_t *p, size_t len)
 {
 	struct canp_blf_head h;
 	size_t pos = 0, n;
@@ -340,6 +488,12 @@ size_t canp_blf_stream(struct canp_blf_objects *o, const uint8_t *p, size_t len)
 		n = (size_t)canp_min(o->skip, (uint64_t)(len - pos));
 		o->skip -= n;
 		pos += n;
+		if (!o->skip && !o->seeking) {
+			n = blf_run(o, p + pos, len - pos);
+			pos += n;
+			if (n)
+				found_object(o);
+		}
 		if (o->skip || !find_object(o, p, len, &pos) || len - pos < CANP_BLF_OBJECT_MIN)
 			return pos;
 		if (!canp_blf_head(p + pos, &h) || (is_can(h.type) && h.size > CANP_BLF_CAN_MAX)) {
@@ -356,10 +510,19 @@ size_t canp_blf_stream(struct canp_blf_objects *o, const uint8_t *p, size_t len)
 		if (len - pos < n)
 			return pos;
 		found_object(o);
+		run_end(o);
 		canp_blf_object(o, &h, p + pos);
 		o->skip = h.size - n;
 		pos += n;
 	}
+}
+
+size_t canp_blf_stream(struct canp_blf_objects *o, const uint8_t *p, size_t len)
+{
+	size_t n = blf_objects(o, p, len);
+
+	run_end(o);
+	return n;
 }
 
 void canp_blf_hole(struct canp_blf_objects *o)

@@ -18,6 +18,7 @@
 #define CANP_BLF_OBJECT_NEED    1024u       /* bytes of an object that are looked at, at most */
 #define CANP_BLF_PAD_MAX        8u          /* LOBJ is accepted this close behind an object */
 #define CANP_BLF_TYPE_CONTAINER 10u
+#define CANP_BLF_RUN            256u /* plain frames collected at most */
 
 /* The base header of an object. */
 struct canp_blf_head {
@@ -34,6 +35,11 @@ struct canp_blf_objects {
 	bool seeking;  /* more than padding was passed, or an object was bad */
 	bool quiet;    /* the loss was reported already */
 	const struct canp_busref *bus[256]; /* by channel; NULL: not seen yet */
+	/* Plain frames as canp_group_push24() takes them, and their channels. Empty between calls.
+	 */
+	unsigned run_nr, run_changes; /* how often the channel changed among them */
+	uint16_t run_channel[CANP_BLF_RUN];
+	uint8_t run[CANP_BLF_RUN * 24];
 };
 
 /* p has 16 bytes, "LOBJ" checked. False: the sizes cannot be. */

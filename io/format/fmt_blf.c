@@ -17,6 +17,7 @@
 
 #include "core/base/timeconv.h"
 #include "core/base/units.h"
+#include "io/format/ahead.h"
 #include "io/format/blf_object.h"
 #include "io/format/formats.h"
 #include "io/format/member.h"
@@ -163,11 +164,40 @@ static size_t blf_open_stored(struct blf *s)
 	return s->data;
 }
 
+/* The container at p says that it inflates to no more than the hold buffer takes. */
+static bool fits_hold(const uint8_t *p)
+{
+	return canp_le32(p + CONTAINER_HEAD - 8) <= CANP_HOLD_BYTES;
+}
+
+/* The object that follows when nothing is damaged (canp_ahead_find_fn). */
+static bool blf_find(void *arg, const uint8_t *p, size_t len, struct canp_ahead_found *f)
+{
+	size_t pad = padding(p, len);
+	struct canp_blf_head h;
+
+	(void)arg;
+	if (pad == CANP_BLF_PAD_MAX || len - pad < CONTAINER_HEAD)
+		return false;
+	p += pad;
+	len -= pad;
+	if (!canp_blf_head(p, &h) || h.size < CONTAINER_HEAD || h.size > WHOLE_MAX || h.size > len)
+		return false;
+	f->pos = pad;
+	f->in = pad + CONTAINER_HEAD;
+	f->in_len = h.size - CONTAINER_HEAD;
+	f->advance = pad + h.size;
+	f->kind = CANP_INFLATE_ZLIB;
+	f->skip = h.type != CANP_BLF_TYPE_CONTAINER || h.header != CANP_BLF_OBJECT_MIN ||
+		  canp_le16(p + CANP_BLF_OBJECT_MIN) != METHOD_ZLIB || !fits_hold(p);
+	return true;
+}
+
 /* The whole container is at p (or cut by the end of the file). Returns the bytes consumed. */
 static size_t blf_container(struct blf *s, const uint8_t *p, size_t len)
 {
 	size_t end = (size_t)canp_min(s->size, (uint64_t)len), avail = end - s->data, used;
-	bool cut = end < s->size, verify = canp_le32(p + s->data - 8) <= CANP_HOLD_BYTES;
+	bool cut = end < s->size, verify = fits_hold(p);
 	enum canp_member_result r;
 
 	if (s->wrap == CANP_WRAP_STORED && !object_follows(p, len, end))
@@ -251,6 +281,8 @@ static size_t blf_container_head(struct blf *s, const uint8_t *p, size_t len,
 	}
 	if (s->size <= WHOLE_MAX) {
 		if (len < s->size + LOOK_AHEAD && !eof)
+			return 0;
+		if (s->wrap == CANP_WRAP_ZLIB && !canp_ahead_ready(s->m.ahead, s->objs.off, len))
 			return 0;
 		return blf_container(s, p, len);
 	}
@@ -449,26 +481,33 @@ static enum canp_walk blf_walk(void *scratch, const uint8_t *win, size_t len, ui
 			       bool eof, size_t *consumed)
 {
 	struct blf *s = scratch;
+	enum canp_walk rc = CANP_WALK_MORE;
 	size_t pos = 0, n;
 
+	canp_ahead_window(s->m.ahead, blf_find, s, win, len, base, eof);
 	while (pos < len) {
 		enum blf_state before = s->state;
 		uint64_t members = s->stats.members;
 
 		n = blf_step(s, win + pos, len - pos, base + pos, eof);
 		pos += n;
-		*consumed = pos;
-		if (s->m.stop)
-			return CANP_WALK_STOP;
+		if (s->m.stop) {
+			rc = CANP_WALK_STOP;
+			break;
+		}
 		if (!n && s->state == before)
 			break; /* more input wanted */
-		if (s->stats.members != members && canp_walk_pause(s->host))
-			return CANP_WALK_PAUSED;
+		if (s->stats.members != members && canp_walk_pause(s->host)) {
+			rc = CANP_WALK_PAUSED;
+			break;
+		}
 	}
-	if (pos == len && eof)
+	if (pos == len && eof && rc == CANP_WALK_MORE)
 		blf_end(s, win + pos, base + pos);
+	if (rc != CANP_WALK_PAUSED || pos == len)
+		canp_ahead_leave(s->m.ahead);
 	*consumed = pos;
-	return CANP_WALK_MORE;
+	return rc;
 }
 
 static void blf_close(void *scratch, struct canp_format_stats *stats)
@@ -480,9 +519,16 @@ static void blf_close(void *scratch, struct canp_format_stats *stats)
 	stats->unverified_tail = s->m.unverified;
 }
 
+/* "LOGG" can also be the start of a logger's name in another container, so the header's own length
+ * must be possible before that counts as certain. */
 static int blf_probe(const uint8_t *head, size_t len)
 {
-	return len >= 4 && !memcmp(head, "LOGG", 4) ? 100 : 0;
+	uint32_t size;
+
+	if (len < 4 || memcmp(head, "LOGG", 4))
+		return 0;
+	size = len >= 8 ? canp_le32(head + 4) : 0;
+	return size >= FILE_HEADER && size <= FILE_HEADER_MAX ? 100 : 50;
 }
 
 const struct canp_format canp_fmt_blf = {

@@ -254,6 +254,7 @@ static int candump_probe(const uint8_t *head, size_t len)
 
 const struct canp_format canp_fmt_candump = {
 	.name = "candump",
+	.plain = true,
 	.text = "SocketCAN candump text (log or console form)",
 	.scratch_bytes = sizeof(struct candump),
 	.probe = candump_probe,

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/base/units.h"
+#include "io/format/ahead.h"
 #include "io/format/formats.h"
 #include "io/format/member.h"
 #include "io/format/walk.h"
@@ -290,6 +291,30 @@ static size_t canpf_search(struct canpf *s, const uint8_t *p, size_t len, uint64
 	return len;
 }
 
+/* ISIZE, the last field of a gzip member, says what to expect of it. */
+static bool fits_hold(const uint8_t *in, size_t len)
+{
+	return canp_le32(in + len - 4) <= CANP_HOLD_BYTES;
+}
+
+/* The block that follows when nothing is damaged (canp_ahead_find_fn). */
+static bool canpf_find(void *arg, const uint8_t *p, size_t len, struct canp_ahead_found *f)
+{
+	size_t n;
+
+	if (len < BLOCK_PROBE || !looks_like_block(arg, p))
+		return false;
+	n = canp_be32(p + BLOCK_LENGTH);
+	if (n > WHOLE_MAX || n > len - BLOCK_HEADER)
+		return false;
+	f->in = BLOCK_HEADER;
+	f->in_len = n;
+	f->advance = BLOCK_HEADER + n;
+	f->kind = CANP_INFLATE_GZIP;
+	f->skip = !fits_hold(p + BLOCK_HEADER, n);
+	return true;
+}
+
 /* A member of trusted length is over (r not OK): what now. */
 static void member_lost(struct canpf *s, enum canp_member_result r, bool cut, uint64_t bytes)
 {
@@ -323,8 +348,8 @@ static size_t canpf_block(struct canpf *s, const uint8_t *p, size_t len)
 	enum canp_member_result r;
 	size_t used;
 
-	/* ISIZE, the last field, says what to expect; of a cut member it is missing. */
-	verify = !cut && canp_le32(in + avail - 4) <= CANP_HOLD_BYTES;
+	/* Of a cut member the size is missing. */
+	verify = !cut && fits_hold(in, avail);
 	member_started(s);
 	r = canp_member_whole(&s->m, CANP_WRAP_GZIP, in, avail, cut, verify, &used);
 	if (r == CANP_MEMBER_OK) {
@@ -406,6 +431,8 @@ static size_t canpf_header(struct canpf *s, const uint8_t *p, size_t len, uint64
 	}
 	if (s->length <= WHOLE_MAX) {
 		if (len < BLOCK_HEADER + s->length + BLOCK_PROBE && !eof)
+			return 0;
+		if (!canp_ahead_ready(s->m.ahead, off, len))
 			return 0;
 		return canpf_block(s, p, len);
 	}
@@ -502,6 +529,7 @@ static enum canp_walk canpf_walk(void *scratch, const uint8_t *win, size_t len, 
 	enum canp_walk rc = CANP_WALK_MORE;
 	size_t pos = 0, n;
 
+	canp_ahead_window(s->m.ahead, canpf_find, s, win, len, base, eof);
 	while (pos < len) {
 		enum canp_state before = s->state;
 		uint64_t blocks = s->stats.members;
@@ -524,6 +552,8 @@ static enum canp_walk canpf_walk(void *scratch, const uint8_t *win, size_t len, 
 	/* A member that fills the file to its last byte still has to hear that it is over. */
 	if (pos == len && eof && rc == CANP_WALK_MORE && s->state == IN_MEMBER)
 		canpf_piece(s, win + pos, 0, base + pos, true);
+	if (rc != CANP_WALK_PAUSED || pos == len)
+		canp_ahead_leave(s->m.ahead);
 	*consumed = pos;
 	return rc;
 }

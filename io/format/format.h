@@ -20,6 +20,8 @@
 #include "core/base/err.h"
 #include "io/can/group.h"
 
+struct canp_ahead;
+
 /* The most a walker may leave unconsumed when more input is to come. */
 #define CANP_FORMAT_STRADDLE (512u * 1024u)
 /* Bytes the host guarantees behind the window that may be read (not interpreted). */
@@ -42,6 +44,14 @@ struct canp_format_opts {
 	struct canp_format_limits limits;
 };
 
+/* Stands between inflate and the walker of what was inflated: calls data(arg, p, len) or drops the
+ * bytes by returning len. For canp-bench, see io/stage.h. */
+struct canp_format_tap {
+	size_t (*fn)(struct canp_format_tap *tap,
+		     size_t (*data)(void *arg, const uint8_t *p, size_t len), void *arg,
+		     const uint8_t *p, size_t len);
+};
+
 /* What the walker tells its host. All callbacks run on the calling thread. */
 struct canp_format_host {
 	void *arg;
@@ -55,6 +65,10 @@ struct canp_format_host {
 	/* Asked between members/blocks; true: return CANP_WALK_PAUSED soon (out of slots or out of
 	 * time budget). May be NULL. */
 	bool (*should_pause)(void *arg);
+	struct canp_format_tap *tap; /* NULL in every job that is not a benchmark of stages */
+	/* Lent for the life of the walker: members are inflated ahead (io/format/ahead.h). The host
+	 * then keeps the window where it is while a walker is PAUSED. NULL: one by one. */
+	struct canp_ahead *ahead;
 };
 
 enum canp_walk {
@@ -72,6 +86,7 @@ struct canp_format_stats {
 struct canp_format {
 	const char *name; /* "canp", "blf", "candump"; gzip'd files are "gz+<name>" */
 	const char *text; /* one line for caps and man page */
+	bool plain;       /* the file's bytes are the frames' bytes: nothing to inflate or check */
 	size_t scratch_bytes;
 	/* How sure the format is about a file that starts with head (may be the inflated start of a
 	 * gzip'd file): 0 no, 100 certain. Pure. */

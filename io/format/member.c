@@ -19,6 +19,7 @@
 
 #include "core/base/assert.h"
 #include "core/base/units.h"
+#include "io/format/ahead.h"
 #include "io/format/walk.h"
 
 /* The ratio says nothing about short members: deflate's startup is cheap. */
@@ -30,6 +31,7 @@
 
 enum step { STEP_FULL, STEP_INPUT, STEP_END, STEP_BAD, STEP_BAD_SUM };
 
+/* Where the next chunk goes, with its carry in front: our own buffer. */
 static uint8_t *member_chunk(struct canp_member *m)
 {
 	return m->buf + CANP_CARRY_MAX;
@@ -40,13 +42,25 @@ static enum canp_inflate_kind member_kind(enum canp_wrap wrap)
 	return wrap == CANP_WRAP_GZIP ? CANP_INFLATE_GZIP : CANP_INFLATE_ZLIB;
 }
 
+static size_t member_tap(void *arg, const uint8_t *p, size_t len)
+{
+	struct canp_member *m = arg;
+
+	return m->tap->fn(m->tap, m->tap_data, m->tap_arg, p, len);
+}
+
 void canp_member_init(struct canp_member *m, const struct canp_format_host *host,
 		      size_t (*data)(void *arg, const uint8_t *p, size_t len), void *arg)
 {
 	CANP_ASSERT(canp_inflate_bytes() <= sizeof(m->ctx));
 	m->inflate = canp_inflate_init(m->ctx);
-	m->data = data;
-	m->arg = arg;
+	m->tap = host->tap;
+	m->tap_data = data;
+	m->tap_arg = arg;
+	m->data = m->tap ? member_tap : data;
+	m->arg = m->tap ? m : arg;
+	m->ahead = host->ahead;
+	m->chunk = member_chunk(m);
 	canp_walk_limits(host, &m->limits);
 	m->file_out = 0;
 	m->file_pos = 0;
@@ -65,6 +79,7 @@ void canp_member_begin(struct canp_member *m, enum canp_wrap wrap)
 	m->in = 0;
 	m->out = 0;
 	m->fill = 0;
+	m->chunk = member_chunk(m);
 	m->held = wrap != CANP_WRAP_STORED;
 	if (wrap != CANP_WRAP_STORED)
 		canp_inflate_reset(m->inflate, member_kind(wrap));
@@ -134,16 +149,19 @@ static enum canp_member_result member_limits(const struct canp_member *m)
 /* Hands the chunk on and moves what is left of it in front of the next one. */
 static void member_deliver(struct canp_member *m)
 {
-	uint8_t *p = member_chunk(m) - m->carry;
+	uint8_t *p = m->chunk - m->carry;
 	size_t len = m->carry + m->fill, n;
 
 	m->held = false;
 	if (!m->fill)
 		return;
+	if (m->chunk != member_chunk(m))
+		memcpy(p, member_chunk(m) - m->carry, m->carry);
 	n = m->data(m->arg, p, len);
 	/* A consumer that leaves more breaks its contract; the surplus is dropped, not overrun. */
 	m->carry = canp_min(len - n, (size_t)CANP_CARRY_MAX);
 	memmove(member_chunk(m) - m->carry, p + len - m->carry, m->carry);
+	m->chunk = member_chunk(m);
 	m->fill = 0;
 }
 
@@ -201,14 +219,23 @@ enum canp_member_result canp_member_feed(struct canp_member *m, const uint8_t *i
 	}
 }
 
-/* The usual case: one call into the chunk, without the detours of a stream. FULL: it does not fit.
- */
+/* The usual case: one call into the chunk, without the detours of a stream, or not even that when
+ * the member was inflated ahead, with the same input and room. FULL: it does not fit. */
 static enum step member_at_once(struct canp_member *m, const uint8_t *in, size_t len, size_t *used)
 {
+	const struct canp_inflate_job *job =
+		canp_ahead_take(m->ahead, m->file_pos, member_kind(m->wrap), len);
 	enum canp_inflate_result r;
 
-	r = canp_inflate_member(m->inflate, member_kind(m->wrap), in, len, member_chunk(m),
-				CANP_HOLD_BYTES + CANP_HOLD_SLACK, &m->fill, used);
+	if (job) {
+		m->chunk = job->out;
+		m->fill = job->out_len;
+		*used = job->in_used;
+		r = job->result;
+	} else {
+		r = canp_inflate_member(m->inflate, member_kind(m->wrap), in, len, m->chunk,
+					CANP_HOLD_BYTES + CANP_HOLD_SLACK, &m->fill, used);
+	}
 	m->in = *used;
 	m->out = m->fill;
 	m->work += *used + m->fill;

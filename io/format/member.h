@@ -5,6 +5,9 @@
  *   buf:  | carry (CANP_CARRY_MAX) | chunk (CANP_HOLD_BYTES + slack) |
  *                ^ what the consumer left of the last chunk, moved in front of the next one
  *
+ * A member that was inflated ahead (io/format/ahead.h) is handed on from the block it lies in, with
+ * the carry copied in front of it; everything else is the same.
+ *
  * Rule of belief: a member that inflates to at most CANP_HOLD_BYTES is handed on only after its
  * checksum was found right. A larger one is handed on as it comes; if it then turns out bad, what
  * was handed on stays and `unverified` is set. Input that just ends (cut) hands on what there is.
@@ -30,7 +33,7 @@
 #define CANP_CARRY_MAX  4096u
 /* A piece must be longer than what the decoder may leave of it, or nothing would move. */
 #define CANP_MEMBER_PIECE (CANP_INFLATE_HEADER_MAX + CANP_INFLATE_PIECE)
-#define CANP_MEMBER_CTX   (96u * 1024u)
+#define CANP_MEMBER_CTX   (168u * 1024u)
 CANP_STATIC_ASSERT(CANP_MEMBER_PIECE <= CANP_FORMAT_STRADDLE, "a piece fits the window");
 
 enum canp_wrap { CANP_WRAP_STORED, CANP_WRAP_GZIP, CANP_WRAP_ZLIB };
@@ -58,16 +61,21 @@ struct canp_member {
 	size_t fill;      /* bytes in the chunk not handed on yet */
 	size_t carry;     /* bytes the consumer left */
 	enum canp_wrap wrap;
-	bool held;       /* nothing of this member was handed on yet */
-	bool unverified; /* bytes were handed on that no checksum covers; sticky */
-	bool halt;       /* set by the consumer */
-	bool stop;       /* the file's limit was hit; sticky */
+	bool held;                   /* nothing of this member was handed on yet */
+	bool unverified;             /* bytes were handed on that no checksum covers; sticky */
+	bool halt;                   /* set by the consumer */
+	bool stop;                   /* the file's limit was hit; sticky */
+	struct canp_format_tap *tap; /* NULL, or what the consumer below is called through */
+	size_t (*tap_data)(void *arg, const uint8_t *p, size_t len);
+	void *tap_arg;
 	struct canp_inflate *inflate;
+	struct canp_ahead *ahead; /* NULL: none */
+	uint8_t *chunk;           /* in buf, or a block of `ahead` */
 	uint8_t ctx[CANP_MEMBER_CTX] CANP_ALIGNED(64);
 	uint8_t buf[CANP_CARRY_MAX + CANP_HOLD_BYTES + CANP_HOLD_SLACK + 64];
 };
 
-/* Makes *m usable; buf is not touched. host is only read. */
+/* Makes *m usable; buf is not touched. host is only read; what it lends is kept. */
 void canp_member_init(struct canp_member *m, const struct canp_format_host *host,
 		      size_t (*data)(void *arg, const uint8_t *p, size_t len), void *arg);
 

@@ -18,6 +18,7 @@
 
 #include "core/base/assert.h"
 #include "core/base/units.h"
+#include "io/format/ahead.h"
 #include "io/format/formats.h"
 #include "io/format/member.h"
 #include "io/format/walk.h"
@@ -261,10 +262,16 @@ static void gz_open(struct gz *g, const struct canp_format *fmt, void *scratch,
 	g->host.arg = g;
 	g->host.fault = gz_fault;
 	g->host.device = gz_device;
+	g->host.ahead = NULL; /* the inner window does not stay in its place */
 	g->host.should_pause = host->should_pause ? gz_should_pause : NULL;
 	g->fmt = fmt;
 	g->scratch = scratch;
 	canp_member_init(&g->m, host, gz_data, g);
+	/* A tap belongs where the frames' bytes come out: here, or else in the inner format. */
+	if (!fmt->plain) {
+		g->m.data = gz_data;
+		g->m.arg = g;
+	}
 	/* A gzip'd text is one member as large as the file: only the file's limit holds. */
 	g->m.limits.member_inflated_max = UINT32_MAX;
 	fmt->open(scratch, &g->host, 0);
@@ -297,6 +304,7 @@ struct canp_walker *canp_walker_open(void *mem, const struct canp_format *fmt, b
 {
 	struct canp_walker *w = mem;
 
+	canp_ahead_open(host->ahead);
 	w->fmt = fmt;
 	w->host = host;
 	w->scratch = (uint8_t *)mem + walker_head();
@@ -319,6 +327,7 @@ enum canp_walk canp_walker_walk(struct canp_walker *w, const uint8_t *win, size_
 
 void canp_walker_close(struct canp_walker *w, struct canp_format_stats *stats)
 {
+	canp_ahead_leave(w->host->ahead);
 	w->fmt->close(w->scratch, stats);
 	if (w->gz)
 		stats->unverified_tail |= w->gz->m.unverified;

@@ -25,7 +25,6 @@ void canp_colview_begin(struct canp_colview *v, const struct canp_table *table,
 {
 	*v = (struct canp_colview){.table = table, .s = s, .rec = rec, .lens = lens, .n = n};
 	memset(s->win_tag, 0, sizeof(s->win_tag));
-	s->have_head = false;
 	s->mask_rows = 0;
 }
 
@@ -34,51 +33,50 @@ void canp_colview_ts(struct canp_colview *v, int64_t *out)
 	canp_simd.window(v->rec, v->table->stride, 0, v->n, (uint64_t *)out);
 }
 
-static const uint64_t *colview_head(struct canp_colview *v)
+const uint64_t *canp_colview_load(struct canp_colview *v, unsigned win)
 {
-	size_t off = v->table->cls == CANP_REC_F ? HEAD_OFF_F : HEAD_OFF_J;
+	const struct canp_table *t = v->table;
+	unsigned at = canp_colview_slot(win);
+	uint64_t *out = v->s->win[at];
+	bool head = win == CANP_RUNB_HEAD;
+	size_t off;
 
-	if (!v->s->have_head) {
-		CANP_ASSERT(v->table->cls == CANP_REC_F || v->table->cls == CANP_REC_J);
-		canp_simd.window(v->rec, v->table->stride, off, v->n, v->s->head);
-		v->s->have_head = true;
+	if (canp_likely(v->s->win_tag[at] == (uint8_t)(win + 1)))
+		return out;
+	if (head) {
+		CANP_ASSERT(t->cls == CANP_REC_F || t->cls == CANP_REC_J);
+		off = t->cls == CANP_REC_F ? HEAD_OFF_F : HEAD_OFF_J;
+	} else {
+		off = (size_t)t->payload_off + t->wins[win].off;
 	}
-	return v->s->head;
+	canp_simd.window(v->rec, t->stride, off, v->n, out);
+	if (!head && t->wins[win].be)
+		canp_simd.bswap64(out, v->n, out);
+	v->s->vary[at] = canp_simd.varying(out, v->n);
+	v->s->win_tag[at] = (uint8_t)(win + 1);
+	return out;
 }
 
-const uint64_t *canp_colview_window(struct canp_colview *v, const struct canp_col *col,
-				    unsigned *shift)
+unsigned canp_colview_source(const struct canp_col *col, unsigned *shift)
 {
-	const struct canp_window *win;
-	unsigned at;
-
-	*shift = col->shift;
 	switch (col->src) {
 	case CANP_SRC_SIGNAL:
-		break;
+		*shift = col->shift;
+		return col->win;
 	case CANP_SRC_LEN:
 		*shift = HEAD_LEN_SHIFT;
-		return colview_head(v);
+		break;
 	case CANP_SRC_DLC:
 		*shift = HEAD_DLC_SHIFT;
-		return colview_head(v);
+		break;
 	case CANP_SRC_FLAG:
 		*shift = HEAD_FLAGS_SHIFT + col->shift;
-		return colview_head(v);
+		break;
 	default: /* id and source address are the low bits */
 		*shift = 0;
-		return colview_head(v);
+		break;
 	}
-	at = col->win % CANP_RUNB_WINS;
-	if (v->s->win_tag[at] != col->win + 1u) {
-		win = &v->table->wins[col->win];
-		canp_simd.window(v->rec, v->table->stride, (size_t)v->table->payload_off + win->off,
-				 v->n, v->s->win[at]);
-		if (win->be)
-			canp_simd.bswap64(v->s->win[at], v->n, v->s->win[at]);
-		v->s->win_tag[at] = col->win + 1u;
-	}
-	return v->s->win[at];
+	return CANP_RUNB_HEAD;
 }
 
 /* Bit by bit, for the few signals that straddle nine bytes. DBC numbering: bit b of byte k is
@@ -116,7 +114,7 @@ void canp_colview_raw(struct canp_colview *v, const struct canp_col *col, uint64
 					      t->payload_max, col);
 		return;
 	}
-	win = canp_colview_window(v, col, &shift);
+	win = canp_colview_load(v, canp_colview_source(col, &shift));
 	canp_simd.extract64(win, v->n, shift, col->raw_bits, 0, out, &mm);
 }
 
@@ -145,7 +143,7 @@ static void mask_mux(struct canp_colview *v, const struct canp_col *col,
 		canp_colview_raw(v, parent, raw);
 		win = raw;
 	} else {
-		win = canp_colview_window(v, parent, &shift);
+		win = canp_colview_load(v, canp_colview_source(parent, &shift));
 	}
 	for (uint32_t i = 0; i < col->nr_mux; i++) {
 		canp_simd.range_mask(win, v->n, shift, len, col->mux[i].lo, col->mux[i].hi, one);
@@ -154,6 +152,23 @@ static void mask_mux(struct canp_colview *v, const struct canp_col *col,
 	}
 	for (unsigned w = 0; w < 8; w++)
 		mask[w] &= any[w];
+}
+
+/* Bits set; in registers, where the compiler's own would be a call for every word. */
+static uint32_t mask_count(const uint32_t mask[8])
+{
+	uint64_t sum = 0;
+
+	for (unsigned w = 0; w < 8; w += 2) {
+		uint64_t x = mask[w] | (uint64_t)mask[w + 1] << 32;
+
+		x -= x >> 1 & 0x5555555555555555;
+		x = (x & 0x3333333333333333) + (x >> 2 & 0x3333333333333333);
+		sum += (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	}
+	/* At most 32 a byte by now; their sum may be 256. */
+	sum = (sum & 0x00ff00ff00ff00ff) + (sum >> 8 & 0x00ff00ff00ff00ff);
+	return (uint32_t)(sum * 0x0001000100010001 >> 48);
 }
 
 static bool mask_same(const struct canp_colview *v, const struct canp_col *col)
@@ -175,7 +190,6 @@ const uint32_t *canp_colview_mask(struct canp_colview *v, const struct canp_col 
 {
 	struct canp_runscratch *s = v->s;
 	const struct canp_col *c = col;
-	uint32_t count = 0;
 
 	if (!mask_same(v, col)) {
 		for (uint32_t w = 0; w < 8; w++) {
@@ -197,10 +211,9 @@ const uint32_t *canp_colview_mask(struct canp_colview *v, const struct canp_col 
 		s->mask_mux = col->mux;
 		s->mask_need = col->need;
 		s->mask_rows = v->n;
+		s->mask_count = mask_count(s->mask);
 	}
-	for (unsigned w = 0; w < 8; w++)
-		count += (uint32_t)__builtin_popcount(s->mask[w]);
-	*present = count;
+	*present = s->mask_count;
 	return s->mask;
 }
 

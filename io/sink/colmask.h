@@ -28,9 +28,15 @@ void canp_colview_begin(struct canp_colview *v, const struct canp_table *table,
 			uint32_t n);
 /* Timestamps in ns. out: 64-byte aligned, room for n rounded up to 32. */
 void canp_colview_ts(struct canp_colview *v, int64_t *out);
+/* Window `win` of the table, or CANP_RUNB_HEAD. The bits that are not equal in all rows are then
+ * in v->s->vary[canp_colview_slot(win)]. */
+const uint64_t *canp_colview_load(struct canp_colview *v, unsigned win);
+static inline unsigned canp_colview_slot(unsigned win)
+{
+	return win == CANP_RUNB_HEAD ? CANP_RUNB_WINS : win % CANP_RUNB_WINS;
+}
 /* The window a column is cut from and the shift to apply; not for wide or byte columns. */
-const uint64_t *canp_colview_window(struct canp_colview *v, const struct canp_col *col,
-				    unsigned *shift);
+unsigned canp_colview_source(const struct canp_col *col, unsigned *shift);
 /* Raw values of any integer or float column, all rows, unflipped. out as above. */
 void canp_colview_raw(struct canp_colview *v, const struct canp_col *col, uint64_t *out);
 /* Validity of a column: bit i of the result = row i present; *present gets the count. The result

@@ -1,6 +1,7 @@
 /*
  * columns.c - the run builder. Rows arrive in chunks of up to 256 records and leave as page bytes:
- * per column one pass extract -> compress (absent rows) -> pack, everything in the shard's L2.
+ * per column one pass extract -> compress (absent rows) -> pack, everything in the shard's L2. Most
+ * columns are constant for a chunk, which one look at all bits of a window tells beforehand.
  *
  * Why raw first: most tables of a unit are small. A message with a few hundred rows would cost a
  * slot per column; as records it costs 16 bytes a row, and the owner packs the rows of many units
@@ -22,12 +23,28 @@
 #define RUNB_ROWS_BYTES 8192u
 /* Rows that one call encodes at most: a raw run appended to the raw rows held. */
 #define RUNB_BURST (2 * CANP_RUN_RAW_ROWS)
-#define SEG_BYTES  (sizeof(((struct canp_seg *)0)->data))
+/* What 256 timestamps take in the common case, for prefetching. */
+#define RUNB_TS_BYTES 512u
+#define SEG_BYTES     (sizeof(((struct canp_seg *)0)->data))
+
+/* How a chunk is added to a column (canp_runcol.op). */
+enum { OP_INDEX, OP_BOOL, OP_PLAIN, OP_BYTES, OP_SKIP };
+
+static const uint32_t all_rows[8] = {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u};
 
 static bool table_has_bytes(const struct canp_table *t)
 {
 	for (uint32_t i = 0; i < t->nr_cols; i++) {
 		if (t->cols[i].store == CANP_STORE_BYTES && !t->cols[i].hidden)
+			return true;
+	}
+	return false;
+}
+
+static bool table_has_mux(const struct canp_table *t)
+{
+	for (uint32_t i = 0; i < t->nr_cols; i++) {
+		if (t->cols[i].mux_parent >= 0 && !t->cols[i].hidden)
 			return true;
 	}
 	return false;
@@ -45,6 +62,7 @@ int canp_runb_init(struct canp_runb *b, const struct canp_runb_opts *o)
 	b->o = *o;
 	b->o.run_rows = table_has_bytes(o->table) ? canp_min(rows, RUNB_ROWS_BYTES) : rows;
 	b->unit = UINT64_MAX;
+	b->all_present = !table_has_mux(o->table);
 	return 0;
 }
 
@@ -52,6 +70,7 @@ void canp_runb_reset(struct canp_runb *b)
 {
 	canp_run_free(b->run, b->o.pool);
 	b->run = NULL;
+	b->origin.rows = 0;
 }
 
 /* Slots that `rows` more rows of a column can take: its levels and its values. */
@@ -137,19 +156,26 @@ static void runb_start(struct canp_runb *b)
 	b->run = run;
 }
 
+/* Puts the open entry into the run. Its room was taken when it began, so this needs no slot. */
+static void meta_close(struct canp_runb *b)
+{
+	if (b->origin.rows)
+		canp_segs_put(&b->run->meta, b->o.pool, b->privileged, &b->origin,
+			      sizeof(b->origin));
+	b->origin.rows = 0;
+}
+
 static void meta_add(struct canp_runb *b, struct canp_run_meta m)
 {
-	struct canp_segs *s = &b->run->meta;
-	struct canp_run_meta *last;
+	struct canp_run_meta *o = &b->origin;
 
-	if (s->tail) {
-		last = (struct canp_run_meta *)(s->tail->data + s->tail->used) - 1;
-		if (last->src == m.src && last->device == m.device && last->bus == m.bus) {
-			last->rows += m.rows;
-			return;
-		}
+	if (o->rows && o->src == m.src && o->device == m.device && o->bus == m.bus) {
+		o->rows += m.rows;
+		return;
 	}
-	canp_segs_put(s, b->o.pool, b->privileged, &m, sizeof(m));
+	meta_close(b);
+	*o = m;
+	runb_room(b, &b->run->meta, sizeof(m));
 }
 
 static void meta_add_chunk(struct canp_runb *b, const struct canp_chunk *chunk)
@@ -223,13 +249,19 @@ static void validity_add(struct canp_runb *b, struct canp_runcol *rc, const uint
 	bits_put(rc->lev.head->data, row0, mask, n);
 }
 
-static void index_minmax(const uint16_t *v, uint32_t n, struct canp_minmax *mm)
+/* Asks for the bytes the next chunk will be written to. They were last used by another run, so they
+ * are far away, and a chunk writes faster than the lines come; until then they stay in the L2. */
+static void prefetch_ahead(const uint8_t *at, uint32_t bytes)
 {
-	mm->min = mm->max = v[0];
-	for (uint32_t i = 1; i < n; i++) {
-		mm->min = canp_min(mm->min, (uint64_t)v[i]);
-		mm->max = canp_max(mm->max, (uint64_t)v[i]);
-	}
+	for (uint32_t i = 0; i < bytes; i += CANP_CACHELINE)
+		__builtin_prefetch(at + i, 1);
+}
+
+static uint8_t *col_room(struct canp_runb *b, struct canp_runcol *rc)
+{
+	canp_segcut_room(&rc->cut, &rc->val, b->o.pool, b->privileged,
+			 CANP_HYBRID_ROOM + CANP_HYBRID_TAIL);
+	return rc->cut.at;
 }
 
 /* PLAIN booleans: one bit each, packed by eights; what does not fill a byte waits. */
@@ -238,42 +270,65 @@ static void bool_add(struct canp_runb *b, struct canp_runcol *rc, const uint16_t
 	uint16_t tmp[8 + 256 + 32] = {0};
 	struct canp_hybrid *h = &rc->hyb;
 	uint32_t total = h->nr_carry + n, whole = total & ~7u;
-	uint8_t *out = runb_room(b, &rc->val, CANP_HYBRID_ROOM + CANP_HYBRID_TAIL);
+	uint8_t *out = col_room(b, rc);
 
 	memcpy(tmp, h->carry, h->nr_carry * sizeof(tmp[0]));
 	memcpy(tmp + h->nr_carry, v, n * sizeof(tmp[0]));
 	if (whole)
-		canp_segs_commit(&rc->val, (uint32_t)canp_simd.pack16(tmp, whole, 1, out));
+		rc->cut.at += canp_simd.pack16(tmp, whole, 1, out);
 	h->nr_carry = (uint8_t)(total - whole);
 	memcpy(h->carry, tmp + whole, h->nr_carry * sizeof(tmp[0]));
 }
 
-static void index_add(struct canp_runb *b, struct canp_colview *v, const struct canp_col *col,
-		      struct canp_runcol *rc, const uint32_t *mask, uint32_t present)
+static void index_bounds(struct canp_runcol *rc, uint16_t min, uint16_t max)
 {
-	uint64_t flip = col->is_signed ? 1ull << (col->raw_bits - 1) : 0;
-	uint16_t *val = (uint16_t *)v->s->val;
-	struct canp_minmax mm;
-	unsigned shift;
-	const uint64_t *win = canp_colview_window(v, col, &shift);
+	rc->min = min < rc->min ? min : rc->min;
+	rc->max = max > rc->max ? max : rc->max;
+}
+
+/* Most columns hold still for the length of a chunk: no extraction then, one look at a window. */
+static void index_same(struct canp_runb *b, struct canp_runcol *rc, uint16_t x, uint32_t n)
+{
+	struct canp_hybrid *h = &rc->hyb;
 	uint8_t *out;
 
-	canp_simd.extract16(win, v->n, shift, col->raw_bits, flip, val, &mm);
+	if (canp_likely(h->rle_count && h->rle_value == x)) {
+		h->rle_count += n; /* its bounds are known */
+		return;
+	}
+	index_bounds(rc, x, x);
+	out = col_room(b, rc);
+	rc->cut.at += canp_hybrid_repeat(h, x, n, rc->raw_bits, out);
+}
+
+/* mask: rows that have the column; only looked at when they are not all. */
+static void index_add(struct canp_runb *b, struct canp_colview *v, struct canp_runcol *rc,
+		      const uint32_t *mask, uint32_t present)
+{
+	const uint64_t *win = canp_colview_load(v, rc->win);
+	uint64_t vary = v->s->vary[canp_colview_slot(rc->win)] >> rc->shift;
+	uint64_t field = (1ull << rc->raw_bits) - 1;
+	uint16_t *val = (uint16_t *)v->s->val;
+	struct canp_minmax mm;
+	uint8_t *out;
+
+	if (!(vary & field) && rc->op == OP_INDEX) {
+		index_same(b, rc, (uint16_t)((win[0] >> rc->shift & field) ^ rc->flip), present);
+		return;
+	}
+	canp_simd.extract16(win, v->n, rc->shift, rc->raw_bits, rc->flip, val, &mm);
 	if (present < v->n) {
 		canp_simd.compress16(val, v->n, mask);
-		index_minmax(val, present, &mm);
+		canp_simd.bounds16(val, present, &mm);
 	}
-	if (!rc->nonnull || mm.min < rc->min)
-		rc->min = (uint16_t)mm.min;
-	if (!rc->nonnull || mm.max > rc->max)
-		rc->max = (uint16_t)mm.max;
-	if (col->type == CANP_COL_BOOL) {
+	index_bounds(rc, (uint16_t)mm.min, (uint16_t)mm.max);
+	if (rc->op == OP_BOOL) {
 		bool_add(b, rc, val, present);
 		return;
 	}
-	out = runb_room(b, &rc->val, CANP_HYBRID_ROOM + CANP_HYBRID_TAIL);
-	canp_segs_commit(&rc->val, (uint32_t)canp_hybrid_add(&rc->hyb, val, present, col->raw_bits,
-							     mm.min == mm.max, out));
+	out = col_room(b, rc);
+	rc->cut.at += canp_hybrid_add(&rc->hyb, val, present, rc->raw_bits, mm.min == mm.max, out);
+	prefetch_ahead(rc->cut.at, 32u * rc->raw_bits);
 }
 
 static void plain_add(struct canp_runb *b, struct canp_colview *v, const struct canp_col *col,
@@ -283,12 +338,10 @@ static void plain_add(struct canp_runb *b, struct canp_colview *v, const struct 
 	uint32_t *val32 = (uint32_t *)val;
 	size_t width = col->store == CANP_STORE_U32 ? 4 : 8;
 	struct canp_minmax mm;
-	unsigned shift;
 
 	if (width == 4 && !col->wide) {
-		const uint64_t *win = canp_colview_window(v, col, &shift);
-
-		canp_simd.extract32(win, v->n, shift, col->raw_bits, 0, val32, &mm);
+		canp_simd.extract32(canp_colview_load(v, rc->win), v->n, rc->shift, col->raw_bits,
+				    0, val32, &mm);
 	} else {
 		canp_colview_raw(v, col, val);
 		for (uint32_t i = 0; width == 4 && i < v->n; i++)
@@ -319,81 +372,81 @@ static void bytes_add(struct canp_runb *b, struct canp_colview *v, struct canp_r
 	}
 }
 
-/* Bounds cost a loop only where times go back: in ascending rows they are the ends. */
-static void ts_bounds(struct canp_run_ts *t, const int64_t *v, uint32_t n, int64_t last)
-{
-	uint64_t back = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		back |= v[i] < last;
-		last = v[i];
-	}
-	if (!back) {
-		t->min = canp_min(t->min, v[0]);
-		t->max = canp_max(t->max, v[n - 1]);
-		return;
-	}
-	t->ascending = false;
-	for (uint32_t i = 0; i < n; i++) {
-		t->min = canp_min(t->min, v[i]);
-		t->max = canp_max(t->max, v[i]);
-	}
-}
-
 static void ts_add(struct canp_runb *b, struct canp_run_ts *t, const int64_t *v, uint32_t n)
 {
-	uint8_t *out = runb_room(b, &t->val, CANP_DELTA_ROOM + CANP_DELTA_BLOCK_MAX);
-	int64_t last = t->delta.last;
-
-	if (!t->delta.count) {
-		t->ascending = true;
-		last = t->min = t->max = v[0];
-	}
-	ts_bounds(t, v, n, last);
-	canp_segs_commit(&t->val, (uint32_t)canp_delta_add(&t->delta, v, n, out));
+	canp_segcut_room(&t->cut, &t->val, b->o.pool, b->privileged,
+			 CANP_DELTA_ROOM + CANP_DELTA_BLOCK_MAX);
+	t->cut.at += canp_delta_add(&t->delta, v, n, t->cut.at);
+	prefetch_ahead(t->cut.at, RUNB_TS_BYTES);
 }
 
 static void encode_ts(struct canp_runb *b, struct canp_colview *v)
 {
-	int64_t *ts = (int64_t *)v->s->val;
+	int64_t *ns = (int64_t *)v->s->val, *us = v->s->us;
 
-	canp_colview_ts(v, ts);
+	canp_colview_ts(v, ns);
+	canp_simd.ns_to_us(ns, v->n, us);
 	if (b->run->has_ts_ns)
-		ts_add(b, &b->run->ts_ns, ts, v->n);
-	for (uint32_t i = 0; i < v->n; i++)
-		ts[i] = canp_floor_div(ts[i], CANP_NS_PER_US);
-	ts_add(b, &b->run->ts, ts, v->n);
+		ts_add(b, &b->run->ts_ns, ns, v->n);
+	ts_add(b, &b->run->ts, us, v->n);
+}
+
+static void col_add(struct canp_runb *b, struct canp_colview *v, uint32_t i, uint32_t row0)
+{
+	struct canp_runcol *rc = canp_run_col(b->run, i);
+	const struct canp_col *col = &v->table->cols[i];
+	const uint32_t *mask = all_rows;
+	uint32_t present = v->n;
+
+	if (!b->all_present || v->lens)
+		mask = canp_colview_mask(v, col, &present);
+	/* As long as all rows have it, nothing is said about them. */
+	if (canp_unlikely(present < v->n || rc->nonnull < row0)) {
+		validity_add(b, rc, mask, row0, v->n, present);
+		if (!present)
+			return;
+	}
+	if (canp_likely(rc->op <= OP_BOOL))
+		index_add(b, v, rc, mask, present);
+	else if (rc->op == OP_BYTES)
+		bytes_add(b, v, rc, mask);
+	else
+		plain_add(b, v, col, rc, mask, present);
+	rc->nonnull += present;
 }
 
 /* Encodes n <= 256 records as rows row0.. of the run. */
 static void encode_rows(struct canp_runb *b, const uint8_t *rec, uint32_t n, const uint8_t *lens,
 			uint32_t row0)
 {
-	const struct canp_table *t = b->o.table;
+	const struct canp_run *run = b->run;
 	struct canp_colview v;
 
-	canp_colview_begin(&v, t, b->o.scratch, rec, lens, n);
+	canp_colview_begin(&v, b->o.table, b->o.scratch, rec, lens, n);
 	encode_ts(b, &v);
-	for (uint32_t i = 0; i < t->nr_cols; i++) {
-		const struct canp_col *col = &t->cols[i];
-		struct canp_runcol *rc = canp_run_col(b->run, i);
-		const uint32_t *mask;
-		uint32_t present;
-
-		if (col->hidden)
-			continue;
-		mask = canp_colview_mask(&v, col, &present);
-		validity_add(b, rc, mask, row0, n, present);
-		if (!present)
-			continue;
-		if (col->store == CANP_STORE_INDEX)
-			index_add(b, &v, col, rc, mask, present);
-		else if (col->store == CANP_STORE_BYTES)
-			bytes_add(b, &v, rc, mask);
-		else
-			plain_add(b, &v, col, rc, mask, present);
-		rc->nonnull += present;
+	for (uint32_t i = 0; i < run->nr_cols; i++) {
+		if (canp_run_col(run, i)->op != OP_SKIP)
+			col_add(b, &v, i, row0);
 	}
+}
+
+/* What every chunk needs of a column's description. */
+static void col_begin(struct canp_runcol *rc, const struct canp_col *col)
+{
+	unsigned shift = 0;
+
+	rc->min = UINT16_MAX;
+	rc->raw_bits = col->raw_bits;
+	rc->win = (uint8_t)canp_colview_source(col, &shift);
+	rc->shift = (uint8_t)shift;
+	if (col->is_signed && col->store == CANP_STORE_INDEX)
+		rc->flip = (uint16_t)(1u << (col->raw_bits - 1));
+	if (col->hidden)
+		rc->op = OP_SKIP;
+	else if (col->store == CANP_STORE_INDEX)
+		rc->op = col->type == CANP_COL_BOOL ? OP_BOOL : OP_INDEX;
+	else
+		rc->op = col->store == CANP_STORE_BYTES ? OP_BYTES : OP_PLAIN;
 }
 
 /* Turns the raw records held into columns and gives their slots back one by one. */
@@ -407,6 +460,9 @@ static void encode_begin(struct canp_runb *b)
 		run->cols[i] = runb_slot(b);
 		memset(run->cols[i], 0, CANP_PAGE_SLOT_BYTES);
 	}
+	for (uint32_t i = 0; i < run->nr_cols; i++)
+		col_begin(canp_run_col(run, i), &run->table->cols[i]);
+	run->ts.delta.bounds = run->ts_ns.delta.bounds = true;
 	run->raw = false;
 	for (uint32_t row = 0; row < run->rows;) {
 		uint32_t in_slot = row % per, n = canp_min(run->rows - row, per - in_slot);
@@ -486,6 +542,7 @@ static void finish_col(struct canp_runb *b, const struct canp_col *col, struct c
 	}
 	if (col->store != CANP_STORE_INDEX || !rc->val.tail)
 		return;
+	canp_segcut_sync(&rc->cut, &rc->val);
 	if (col->type == CANP_COL_BOOL) {
 		uint16_t tmp[32] = {0};
 
@@ -502,11 +559,13 @@ static void finish_col(struct canp_runb *b, const struct canp_col *col, struct c
 
 static void finish_ts(struct canp_run_ts *t)
 {
-	struct canp_seg *seg = t->val.tail;
-
-	if (seg)
-		canp_segs_commit(&t->val,
-				 (uint32_t)canp_delta_finish(&t->delta, seg->data + seg->used));
+	if (!t->val.tail)
+		return;
+	t->cut.at += canp_delta_finish(&t->delta, t->cut.at);
+	canp_segcut_sync(&t->cut, &t->val);
+	t->min = t->delta.min;
+	t->max = t->delta.max;
+	t->ascending = !t->delta.back;
 }
 
 void canp_runb_finish(struct canp_runb *b, uint64_t unit, struct canp_run **out)
@@ -518,6 +577,7 @@ void canp_runb_finish(struct canp_runb *b, uint64_t unit, struct canp_run **out)
 		return;
 	if (run->raw && b->o.encode_short)
 		encode_begin(b);
+	meta_close(b);
 	if (!run->raw) {
 		finish_ts(&run->ts);
 		finish_ts(&run->ts_ns);

@@ -21,22 +21,25 @@
 #include "io/sink/run.h"
 
 #define CANP_RUNB_WINS 16u
+/* In place of a window of the table: id, length, DLC and flags of the record's head. */
+#define CANP_RUNB_HEAD 0xfeu
 
 /* Work memory of one append; one per shard, shared by all its builders. 64-byte aligned. Its
  * contents only matter during a call. */
 struct canp_runscratch {
-	uint64_t win[CANP_RUNB_WINS][256]; /* payload windows of this chunk, by index % WINS */
-	uint64_t head[256];                /* id | len << 32 | dlc << 40 | flags << 48 */
+	/* Payload windows of this chunk, by index % WINS, and the head behind them. */
+	uint64_t win[CANP_RUNB_WINS + 1][256];
 	uint64_t val[256 + 32];
-	uint32_t win_tag[CANP_RUNB_WINS]; /* window + 1 held in win[], 0 = none */
-	bool have_head;
+	int64_t us[256 + 32];
+	uint64_t vary[CANP_RUNB_WINS + 1];   /* bits of the window that are not equal in all rows */
+	uint8_t win_tag[CANP_RUNB_WINS + 1]; /* window + 1 held in win[], 0 = none */
 	/* validity mask computed last and what it was computed for */
 	int32_t mask_parent;
 	uint32_t mask_nr;
 	const struct canp_muxrange *mask_mux;
 	uint32_t mask_need;
 	uint32_t mask[8];
-	uint32_t mask_rows;
+	uint32_t mask_rows, mask_count;
 } CANP_ALIGNED(64);
 
 struct canp_runb_opts {
@@ -55,6 +58,9 @@ struct canp_runb {
 	uint32_t seq;         /* of the run being built, since the unit began */
 	uint64_t unit;        /* unit of the last finished run */
 	bool privileged;      /* may use the pool's reserve; set by the caller at any time */
+	bool all_present;     /* private: rows that are not short have all columns */
+	/* Private: the rows added last are of one origin; their entry has room in the run. */
+	struct canp_run_meta origin;
 };
 
 /* 0, or -E2BIG when the table has more columns than a run can describe. The run length is lowered

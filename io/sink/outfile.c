@@ -235,6 +235,10 @@ ssize_t canp_out_put(struct canp_out *o, const void *data, size_t len)
 		return o->error;
 	if (o->goal != GOAL_NONE)
 		return 0;
+	if (canp_unlikely(o->discard)) {
+		o->pos += len;
+		return (ssize_t)len;
+	}
 	while (left > 0 && (o->cur || out_get_block(o))) {
 		size_t n = canp_min(left, (size_t)(o->block_bytes - o->cur_len));
 
@@ -367,7 +371,7 @@ static void out_advance(struct canp_out *o)
 		out_advance_ending(o);
 		return;
 	}
-	if (o->error) {
+	if (o->error || canp_unlikely(o->discard)) {
 		out_over(o, o->error);
 		return;
 	}
@@ -564,6 +568,11 @@ int canp_out_open(struct canp_out *o, const struct canp_out_opts *opts)
 	o->last.out = o;
 	for (unsigned i = 0; i < CANP_OUT_BLOCKS; i++)
 		o->writes[i].out = o;
+	if (opts->discard) {
+		o->discard = o->renamed = true;
+		o->fd = -1;
+		return 0;
+	}
 	flags |= opts->resume ? O_RDWR : O_WRONLY | O_CREAT | O_EXCL;
 	o->fd = openat(o->dirfd, o->tmp, flags, opts->mode ? opts->mode : 0644u);
 	if (o->fd < 0)

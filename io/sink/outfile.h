@@ -43,6 +43,7 @@ struct canp_out_opts {
 	uint32_t mode;              /* permissions, 0: 0644 */
 	bool wait_on_space;         /* ENOSPC waits for canp_out_retry() instead of failing */
 	bool privileged;            /* may take the pool's reserve */
+	bool discard;               /* no file: bytes are counted and dropped, see io/stage.h */
 	/* Go on with the temporary an earlier run left: cut it to resume_bytes and append. */
 	bool resume;
 	uint64_t resume_bytes;
@@ -79,7 +80,7 @@ struct canp_out {
 	int fd, dirfd;
 	enum canp_io_policy policy;
 	uint32_t block_bytes;
-	bool wait_on_space, privileged;
+	bool wait_on_space, privileged, discard;
 	bool renamed;       /* published */
 	bool dir_synced;    /* the directory entry is durable */
 	bool op_busy;       /* op is in flight */

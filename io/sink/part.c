@@ -16,6 +16,7 @@
 #include "core/base/assert.h"
 #include "core/base/err.h"
 #include "core/base/units.h"
+#include "io/stage.h"
 
 static const char *const part_ext[] = {[CANP_SINK_PARQUET] = "parquet", [CANP_SINK_CSV] = "csv"};
 
@@ -55,6 +56,16 @@ static void part_put(void *arg, const void *data, size_t len)
 	CANP_ASSERT(n < 0 || (size_t)n == len);
 }
 
+/* The same with the stopped clock running. */
+static void part_put_timed(void *arg, const void *data, size_t len)
+{
+	struct canp_part *p = arg;
+	bool was = canp_stage_off(p->set->clock, false);
+
+	part_put(arg, data, len);
+	canp_stage_off(p->set->clock, was);
+}
+
 static const char *part_device_name(void *arg, uint32_t device)
 {
 	return canp_devices_name(arg, device);
@@ -62,7 +73,8 @@ static const char *part_device_name(void *arg, uint32_t device)
 
 static struct canp_bytesink part_sink(struct canp_part *p)
 {
-	return (struct canp_bytesink){.room = part_room, .put = part_put, .arg = p};
+	return (struct canp_bytesink){
+		.room = part_room, .put = p->set->clock ? part_put_timed : part_put, .arg = p};
 }
 
 static void part_start_writer(struct canp_part *p)
@@ -99,6 +111,19 @@ static void part_start_writer(struct canp_part *p)
 		true);
 }
 
+static int part_open_folder(struct canp_part *p)
+{
+	int out_fd = p->set->out_fd;
+
+	p->dirfd = -1;
+	if (p->set->discard)
+		return 0;
+	if (mkdirat(out_fd, p->table->name, 0777) < 0 && errno != EEXIST)
+		return part_fail(p, -errno, "cannot create folder of");
+	p->dirfd = openat(out_fd, p->table->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return p->dirfd < 0 ? part_fail(p, -errno, "cannot open folder of") : 0;
+}
+
 int canp_part_open(struct canp_part *p, struct canp_out *mem)
 {
 	struct canp_partset *set = p->set;
@@ -107,11 +132,9 @@ int canp_part_open(struct canp_part *p, struct canp_out *mem)
 
 	CANP_ASSERT(p->state == CANP_PART_CLOSED);
 	p->out = mem;
-	if (mkdirat(set->out_fd, p->table->name, 0777) < 0 && errno != EEXIST)
-		return part_fail(p, -errno, "cannot create folder of");
-	p->dirfd = openat(set->out_fd, p->table->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (p->dirfd < 0)
-		return part_fail(p, -errno, "cannot open folder of");
+	rc = part_open_folder(p);
+	if (rc)
+		return rc;
 	canp_partition_part_name(name, p->seq, part_ext[set->kind]);
 	rc = canp_out_open(mem, &(struct canp_out_opts){
 					.ring = set->ring,
@@ -121,6 +144,7 @@ int canp_part_open(struct canp_part *p, struct canp_out *mem)
 					.policy = set->policy,
 					.wait_on_space = set->wait_on_space,
 					.privileged = true,
+					.discard = set->discard,
 				});
 	if (rc < 0) {
 		close(p->dirfd);
@@ -238,7 +262,8 @@ bool canp_part_full(const struct canp_part *p)
 
 static void part_closed(struct canp_part *p)
 {
-	close(p->dirfd);
+	if (p->dirfd >= 0)
+		close(p->dirfd);
 	p->dirfd = -1;
 	p->out = NULL;
 	p->set->finishing--;
@@ -309,7 +334,7 @@ void canp_part_abort(struct canp_part *p)
 		canp_pqw_destroy(p->pqw);
 		p->pqw = NULL;
 	}
-	if (p->dirfd < 0) {
+	if (p->dirfd < 0 && !p->set->discard) {
 		p->out = NULL;
 		return;
 	}

@@ -6,7 +6,10 @@
  *   pqschema.c      leaves, serialised schema, key-value metadata
  *   pqvalue.c       raw integer -> physical value, comparisons, statistics bytes
  *   pqplan.c        choice of encoding for a column chunk
- *   pqchunk.c       its dictionary page and data pages
+ *   pqorigin.c      dictionaries of src, device and bus
+ *   pqexact.c       dictionaries of the values that occur
+ *   pqdict.c        dictionary pages
+ *   pqchunk.c       data pages
  *   pqfooter.c      metadata records, page indexes, footer
  *   sink_parquet.c  placing of runs and the state machine over all of it
  */
@@ -87,7 +90,9 @@ struct canp_pqstate {
 struct canp_pqchunk {
 	enum canp_pq_encoding enc; /* of the data pages */
 	enum canp_pq_codec codec;
-	bool exact;  /* dictionary of used entries only; else the identity dictionary */
+	bool exact;  /* dictionary of used entries only; else indices lo.. in a row */
+	bool repack; /* pages are not as the producers packed them */
+	uint32_t lo; /* index of the first entry when not exact */
 	bool sorted; /* its entries ascend strictly */
 	uint32_t dict_n;
 	unsigned width; /* of the indices */
@@ -105,6 +110,7 @@ struct canp_pqchunk {
 
 #define CANP_PQ_PAGE_ROOM (704u * 1024u)
 #define CANP_PQ_KEYS_MAX  65536u
+#define CANP_PQ_WIDE_MAX  32768u /* entries of a wide exact dictionary */
 
 /* Work memory of one owner. The maps belong to the column chunk named by the tag; a part whose
  * chunk lost them to another part computes them again, which changes nothing in the output. */
@@ -117,6 +123,8 @@ struct canp_pqshared {
 	uint16_t remap[CANP_PQ_KEYS_MAX]; /* index -> entry of the exact dictionary */
 	uint16_t order[CANP_PQ_KEYS_MAX]; /* entry -> index; device: entry -> keys[] */
 	uint32_t nr_keys;
+	uint64_t wide[CANP_PQ_WIDE_MAX]; /* raw values of a wide exact dictionary; remap[] hashes */
+	uint8_t used[CANP_PQ_KEYS_MAX];  /* index -> occurs */
 	/* buffers of one step */
 	uint8_t page[CANP_PQ_PAGE_ROOM] CANP_ALIGNED(64);
 	uint8_t comp[CANP_BYTESINK_ROOM] CANP_ALIGNED(64);
@@ -217,9 +225,18 @@ void canp_pqmm_join(struct canp_pqmm *mm, enum canp_pq_type type, bool is_unsign
 /* Bytes of a bound as stored in statistics: a zero minimum becomes -0.0, a zero maximum +0.0.
  * out: 8 bytes; returns the length. */
 unsigned canp_pqv_bound(enum canp_pq_type type, bool is_max, uint64_t v, uint8_t *out);
-/* Converts n raw values of 4 or 8 bytes to physical bits. */
+/* Physical values as a PLAIN page holds them (4 or 8 bytes each) of n indices; of n raw values of 4
+ * or 8 bytes. out: 8 bytes for each value, 8-byte aligned. */
+void canp_pqv_index(const struct canp_pqleaf *l, const uint16_t *idx, uint32_t n, uint64_t *out);
 void canp_pqv_convert(const struct canp_pqleaf *l, const void *raw, uint32_t n, uint64_t *out);
-/* Packs n physical values as PLAIN; returns the bytes. */
+/* Adds the bounds of n values, given as raw and as physical ones. */
+void canp_pqv_bounds(const struct canp_pqleaf *l, const void *raw, uint32_t n, const uint64_t *val,
+		     struct canp_pqmm *mm);
+/* A scale that makes NaN or infinities of some raw values and not of others: no bounds. */
+bool canp_pqv_wild(const struct canp_pqleaf *l);
+/* Whether n physical values ascend strictly (values of a PLAIN page; no FLOAT). */
+bool canp_pqv_ascend(const struct canp_pqleaf *l, const uint64_t *val, uint32_t n);
+/* Packs n physical values, 8 bytes each, as PLAIN; returns the bytes. */
 size_t canp_pqv_plain(enum canp_pq_type type, const uint64_t *v, uint32_t n, uint8_t *out);
 
 /* ---- pqplan.c */
@@ -228,23 +245,46 @@ void canp_pqc_plan(struct canp_pqw *w);
 /* Fills the maps again when another part has used them since the last step. */
 void canp_pqc_keep_maps(struct canp_pqw *w);
 const struct canp_pqleaf *canp_pqc_leaf(const struct canp_pqw *w);
+/* What the current leaf collected; a label's is that of the column before it. */
+struct canp_pqstate *canp_pqc_state(const struct canp_pqw *w);
+/* Bits that indices below `entries` need, at least 1. */
+unsigned canp_pqc_bits_for(uint32_t entries);
+/* Reads the page the cursor stands before, levels skipped, into raw[]. The cursor then stands
+ * behind it. */
+void canp_pqc_read_raw(struct canp_pqw *w, const struct canp_pqpage *p, struct canp_segcur *cur);
+/* DELTA page of the n values in val[], which are of an integer type; returns its bytes. */
+size_t canp_pqc_delta(struct canp_pqshared *sh, enum canp_pq_type type, uint32_t n, uint8_t *out);
+
+/* ---- pqorigin.c */
+void canp_pqc_plan_origin(struct canp_pqw *w, const struct canp_pqleaf *l);
 /* What an origin column holds for a stretch of rows. */
 uint32_t canp_pqc_meta_key(const struct canp_pqleaf *l, const struct canp_run_meta *m);
 /* Never NULL. */
 const char *canp_pqc_device_name(const struct canp_pqw *w, uint32_t key);
-/* Reads the page the cursor stands before, levels skipped: indices into idx[], or converted values
- * into val[]. The cursor then stands behind it. */
-void canp_pqc_read_indices(struct canp_pqw *w, const struct canp_pqpage *p,
-			   struct canp_segcur *cur);
-void canp_pqc_read_values(struct canp_pqw *w, const struct canp_pqpage *p, struct canp_segcur *cur);
-/* Physical values of the first n of idx[] into val[]. */
-void canp_pqc_convert_indices(struct canp_pqw *w, const struct canp_pqleaf *l, uint32_t n);
-/* DELTA page of n values in val[] (which become sign-extended for INT32); returns its bytes. */
-size_t canp_pqc_delta(struct canp_pqw *w, enum canp_pq_type type, uint32_t n, uint8_t *out);
 
-/* ---- pqchunk.c */
+/* ---- pqexact.c: the exact dictionary, which holds what occurs and nothing else. Both return the
+ * number of entries, or 0 as soon as `enough(arg, entries)` is false for those found so far; that
+ * is asked after every page. enough may be NULL. */
+/* Index columns: order[] lists the used indices ascending, remap[] is the way back. */
+uint32_t canp_pqc_exact_index(struct canp_pqw *w, bool (*enough)(void *arg, uint32_t entries),
+			      void *arg);
+/* Raw values of 17 to 64 bits: wide[] lists them in the order of their first rows. 0 also beyond
+ * CANP_PQ_WIDE_MAX. */
+uint32_t canp_pqc_exact_wide(struct canp_pqw *w, bool (*enough)(void *arg, uint32_t entries),
+			     void *arg);
+/* Entries of the n raw values in raw[], all of which are in the dictionary, into idx[]. */
+void canp_pqc_wide_indices(struct canp_pqw *w, uint32_t n);
+
+/* ---- pqdict.c */
 /* 0: dictionary page done (or none). 1: no room. */
 int canp_pqc_dict(struct canp_pqw *w);
+
+/* ---- pqchunk.c */
+/* Compresses sh->page[0..n) if asked and puts header and body. 1: no room. */
+int canp_pqc_put_page(struct canp_pqw *w, enum canp_pq_page type, size_t n, uint32_t values,
+		      uint32_t *stored);
+/* Whether there is room for a page of at most n plain bytes. */
+bool canp_pqc_page_room(const struct canp_pqw *w, uint64_t n);
 /* 0: all pages written. 1: no room. */
 int canp_pqc_pages(struct canp_pqw *w);
 

@@ -42,6 +42,7 @@ struct canp_pqcodec *canp_pqcodec_init(void *mem)
 	CANP_ASSERT(((uintptr_t)mem & 63) == 0);
 	c->gz = NULL;
 	c->gz_level = 0;
+	c->zstd.level = 0;
 	return c;
 }
 

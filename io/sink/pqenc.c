@@ -7,9 +7,9 @@
  * the run grows and small portions (multiplexed signals) do not pay a header each.
  *
  * Delta: differences are collected by 128 and packed in four miniblocks of 32, each with its own
- * width. Arithmetic wraps modulo 2^64 (2^32 for INT32), as the format asks.
+ * width, by the kernels of simd/simd.h. Arithmetic wraps modulo 2^64 (2^32 for INT32), as the
+ * format asks.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "core/base/bytes.h"
@@ -33,11 +33,6 @@ size_t canp_pq_uleb(uint8_t *out, uint64_t v)
 	}
 	out[n++] = (uint8_t)v;
 	return n;
-}
-
-static size_t pqenc_zigzag(uint8_t *out, int64_t v)
-{
-	return canp_pq_uleb(out, ((uint64_t)v << 1) ^ (uint64_t)(v >> 63));
 }
 
 static size_t hybrid_rle(struct canp_hybrid *h, unsigned w, uint8_t *out)
@@ -95,37 +90,43 @@ static size_t hybrid_pack(struct canp_hybrid *h, const uint16_t *v, size_t n, un
 size_t canp_hybrid_add(struct canp_hybrid *h, const uint16_t *v, size_t n, unsigned w, bool equal,
 		       uint8_t *out)
 {
-	size_t len, fill = h->nr_carry ? 8u - h->nr_carry : 0;
+	size_t len;
 
 	if (!n)
 		return 0;
-	if (equal && h->rle_count && h->rle_value == v[0]) {
-		h->rle_count += (uint32_t)n;
-		return 0;
-	}
+	if (equal)
+		return canp_hybrid_repeat(h, v[0], (uint32_t)n, w, out);
 	len = hybrid_rle(h, w, out);
-	if (!equal || n < fill + HYBRID_RLE_MIN)
-		return len + hybrid_pack(h, v, n, w, out + len);
-	if (fill)
-		len += hybrid_pack(h, v, fill, w, out + len);
-	h->hdr = NULL;
-	h->rle_value = v[0];
-	h->rle_count = (uint32_t)(n - fill);
-	return len;
+	if (!h->nr_carry && !(n % 8)) /* nothing waits and nothing will: no need to look closer */
+		return len + hybrid_groups(h, v, n / 8, w, out + len);
+	return len + hybrid_pack(h, v, n, w, out + len);
 }
 
 size_t canp_hybrid_repeat(struct canp_hybrid *h, uint16_t v, uint32_t count, unsigned w,
 			  uint8_t *out)
 {
-	uint16_t tmp[256 + 32];
-	uint32_t n = canp_min(count, 256u);
+	uint32_t fill = h->nr_carry ? 8u - h->nr_carry : 0;
+	bool run = count >= fill + HYBRID_RLE_MIN;
+	uint16_t tmp[32];
 	size_t len;
 
-	for (uint32_t i = 0; i < canp_align_up(n, 32); i++)
-		tmp[i] = v;
-	len = canp_hybrid_add(h, tmp, n, w, true, out);
-	if (count > n) /* 256 equal values always leave an open RLE run */
-		h->rle_count += count - n;
+	if (h->rle_count && h->rle_value == v) {
+		h->rle_count += count;
+		return 0;
+	}
+	if (!count)
+		return 0;
+	len = hybrid_rle(h, w, out);
+	if (!run || fill) {
+		for (uint32_t i = 0; i < CANP_ARRAY_SIZE(tmp); i++)
+			tmp[i] = v;
+		len += hybrid_pack(h, tmp, run ? fill : count, w, out + len);
+	}
+	if (run) {
+		h->hdr = NULL;
+		h->rle_value = v;
+		h->rle_count = count - fill;
+	}
 	return len;
 }
 
@@ -143,177 +144,71 @@ size_t canp_hybrid_finish(struct canp_hybrid *h, unsigned w, uint8_t *out)
 	return len;
 }
 
-static int hybrid_uleb(const uint8_t *in, size_t len, size_t *pos, uint32_t *v)
+/* Packs v[1..n], which follow v[0]. Bounds cost a loop only where values go back. */
+static size_t delta_block(struct canp_delta *d, const int64_t *v, size_t n, uint8_t *out)
 {
-	uint64_t r = 0;
+	bool back = false;
+	size_t len = canp_simd.delta_block(v, n, d->is32, out, &back);
 
-	for (unsigned s = 0; s < 35; s += 7) {
-		if (*pos >= len)
-			return -EBADMSG;
-		r |= (uint64_t)(in[*pos] & 127) << s;
-		if (in[(*pos)++] < 128) {
-			*v = (uint32_t)r;
-			return r >> 32 ? -EBADMSG : 0;
-		}
+	d->back |= back;
+	/* v[0] is counted already; without a step back the last one is the highest. */
+	for (size_t i = back ? 1 : n; d->bounds && i <= n; i++) {
+		d->min = canp_min(d->min, v[i]);
+		d->max = canp_max(d->max, v[i]);
 	}
-	return -EBADMSG;
-}
-
-static void hybrid_unpack(const uint8_t *in, size_t len, unsigned w, uint16_t *out, size_t n)
-{
-	uint32_t mask = (1u << w) - 1;
-	size_t bit = 0;
-
-	for (size_t i = 0; i < n; i++, bit += w) {
-		size_t at = bit >> 3;
-		uint32_t v = 0;
-
-		if (canp_likely(at + 4 <= len))
-			v = canp_le32(in + at);
-		else
-			memcpy(&v, in + at, len - at);
-		out[i] = (uint16_t)((v >> (bit & 7)) & mask);
-	}
-}
-
-int canp_hybrid_read(const uint8_t *in, size_t len, unsigned w, uint16_t *out, size_t n)
-{
-	size_t pos = 0, vb = w > 8 ? 2 : 1;
-
-	for (size_t i = 0; i < n;) {
-		uint32_t head;
-		size_t cnt;
-
-		if (hybrid_uleb(in, len, &pos, &head))
-			return -EBADMSG;
-		if (head & 1) {
-			size_t bytes = (size_t)(head >> 1) * w;
-
-			if (!bytes || bytes > len - pos)
-				return -EBADMSG;
-			cnt = canp_min((size_t)(head >> 1) * 8, n - i);
-			hybrid_unpack(in + pos, bytes, w, out + i, cnt);
-			pos += bytes;
-		} else {
-			uint16_t v;
-
-			cnt = head >> 1;
-			if (!cnt || cnt > n - i || vb > len - pos)
-				return -EBADMSG;
-			v = (uint16_t)(in[pos] | (vb == 2 ? in[pos + 1] << 8 : 0));
-			for (size_t k = 0; k < cnt; k++)
-				out[i + k] = v;
-			pos += vb;
-		}
-		i += cnt;
-	}
-	return pos == len ? 0 : -EBADMSG;
-}
-
-void canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, uint16_t *used, size_t n)
-{
-	size_t pos = 0, vb = w > 8 ? 2 : 1;
-	uint16_t v[512];
-	uint32_t head;
-
-	while (n && !hybrid_uleb(in, len, &pos, &head)) {
-		size_t cnt = head & 1 ? (size_t)(head >> 1) * 8 : head >> 1;
-		size_t bytes = head & 1 ? (size_t)(head >> 1) * w : vb;
-
-		cnt = canp_min(cnt, n);
-		if (!cnt || bytes > len - pos)
-			return;
-		if (head & 1) {
-			for (size_t i = 0; i < cnt; i += 512) { /* 512 values are whole bytes */
-				size_t k = canp_min(cnt - i, (size_t)512), at = i * w / 8;
-
-				hybrid_unpack(in + pos + at, bytes - at, w, v, k);
-				for (size_t j = 0; j < k; j++)
-					used[v[j]] = 1;
-			}
-		} else {
-			used[in[pos] | (vb == 2 ? in[pos + 1] << 8 : 0)] = 1;
-		}
-		pos += bytes;
-		n -= cnt;
-	}
-}
-
-/* Packs one miniblock of up to 32 differences above min; *width gets its bit width. */
-static size_t delta_mini(const int64_t *d, size_t n, int64_t min, uint8_t *width, uint8_t *out)
-{
-	uint64_t v[32], any = 0;
-	uint32_t v32[32];
-
-	for (size_t i = 0; i < 32; i++) {
-		v[i] = i < n ? (uint64_t)d[i] - (uint64_t)min : 0;
-		any |= v[i];
-	}
-	*width = any ? (uint8_t)(64 - __builtin_clzll(any)) : 0;
-	if (!any)
-		return 0;
-	if (*width > 32)
-		return canp_simd.pack64(v, 32, *width, out);
-	for (size_t i = 0; i < 32; i++)
-		v32[i] = (uint32_t)v[i];
-	return canp_simd.pack32(v32, 32, *width, out);
-}
-
-static size_t delta_block(struct canp_delta *d, uint8_t *out)
-{
-	size_t n = d->nr_pend, len;
-	int64_t min = d->pend[0];
-	uint8_t *width;
-
-	for (size_t i = 1; i < n; i++)
-		min = canp_min(min, d->pend[i]);
-	len = pqenc_zigzag(out, min);
-	width = out + len;
-	memset(width, 0, 4);
-	len += 4;
-	for (size_t m = 0; m * 32 < n; m++)
-		len += delta_mini(d->pend + m * 32, canp_min(n - m * 32, (size_t)32), min,
-				  &width[m], out + len);
-	d->nr_pend = 0;
 	return len;
 }
 
+/* Whole blocks are packed where they lie; the ends wait in the open block. */
 size_t canp_delta_add(struct canp_delta *d, const int64_t *v, size_t n, uint8_t *out)
 {
+	const size_t block = CANP_DELTA_VALUES;
 	size_t len = 0, i = 0;
-	int64_t last = d->last;
 
 	if (!n)
 		return 0;
 	if (!d->count) {
-		d->first = last = v[0];
+		d->first = d->min = d->max = d->open[0] = v[0];
 		i = 1;
 	}
 	d->count += (uint32_t)n;
-	for (; i < n; i++) {
-		uint64_t diff = (uint64_t)v[i] - (uint64_t)last;
+	d->last = v[n - 1];
+	while (i < n) {
+		size_t k = canp_min(n - i, block - d->nr_open);
 
-		last = v[i];
-		d->pend[d->nr_pend++] = d->is32 ? (int32_t)(uint32_t)diff : (int64_t)diff;
-		if (d->nr_pend == 128)
-			len += delta_block(d, out + len);
+		if (k == block && i) {
+			len += delta_block(d, v + i - 1, block, out + len);
+			d->open[0] = v[i + block - 1];
+		} else {
+			memcpy(d->open + 1 + d->nr_open, v + i, k * sizeof(*v));
+			d->nr_open = (uint16_t)(d->nr_open + k);
+			if (d->nr_open == block)
+				len += canp_delta_finish(d, out + len);
+		}
+		i += k;
 	}
-	d->last = last;
 	return len;
 }
 
 size_t canp_delta_finish(struct canp_delta *d, uint8_t *out)
 {
-	return d->nr_pend ? delta_block(d, out) : 0;
+	size_t n = d->nr_open, len;
+
+	if (!n)
+		return 0;
+	len = delta_block(d, d->open, n, out);
+	d->open[0] = d->open[n];
+	d->nr_open = 0;
+	return len;
 }
 
 size_t canp_delta_head(const struct canp_delta *d, uint8_t *out)
 {
-	size_t n = canp_pq_uleb(out, 128);
+	size_t n = canp_pq_uleb(out, CANP_DELTA_VALUES);
 
 	n += canp_pq_uleb(out + n, 4);
 	n += canp_pq_uleb(out + n, d->count);
-	return n + pqenc_zigzag(out + n, d->first);
+	return n + canp_pq_uleb(out + n, ((uint64_t)d->first << 1) ^ (uint64_t)(d->first >> 63));
 }
 
 size_t canp_pq_levels_same(unsigned level, uint32_t rows, uint8_t *out)

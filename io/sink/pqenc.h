@@ -65,21 +65,37 @@ size_t canp_hybrid_repeat(struct canp_hybrid *h, uint16_t v, uint32_t count, uns
 /* Ends the stream (pads the last group with zeros). */
 size_t canp_hybrid_finish(struct canp_hybrid *h, unsigned w, uint8_t *out);
 
-/* Reads a hybrid stream of n values of width w (1..16) back; used where the owner re-encodes. 0 or
- * -EBADMSG when the stream does not hold n values. out needs room for n rounded up to 32. */
+/* ---- reading back (pqunpack.c): what the owner needs to choose and to re-encode. Streams of width
+ * w, 1..16; -EBADMSG when a stream does not hold what is asked for. */
+/* A stream of n values. out needs room for n + 32. */
 int canp_hybrid_read(const uint8_t *in, size_t len, unsigned w, uint16_t *out, size_t n);
-/* Sets used[v] = 1 for the first n values v of a stream; cheaper than reading where runs are long.
- * The stream must be one that canp_hybrid_read() accepts. */
-void canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, uint16_t *used, size_t n);
+/* The first n values of a stream of which only a part may be at hand; every value takes part in a
+ * run of eight or more, so CANP_HYBRID_HEAD(n) bytes are enough. Room as above. */
+int canp_hybrid_head(const uint8_t *in, size_t len, unsigned w, uint16_t *out, size_t n);
+#define CANP_HYBRID_HEAD(n) (((n) / 8u + 1u) * 24u)
+/* Sets used[v] = 1 for the first n values v and adds to *nr_used how many were 0 before. used: 2^w
+ * bytes. */
+int canp_hybrid_mark(const uint8_t *in, size_t len, unsigned w, size_t n, uint8_t *used,
+		     uint32_t *nr_used);
+/* Writes the first n values as map[v] (2^w entries), or as v - base when map is NULL, in a stream
+ * of width to_w. Returns the bytes written: at most 2.25 per value, behind which CANP_HYBRID_ROOM
+ * may be touched. */
+int64_t canp_hybrid_remap(const uint8_t *in, size_t len, unsigned w, size_t n, const uint16_t *map,
+			  uint16_t base, unsigned to_w, uint8_t *out);
 
 /* ---- DELTA_BINARY_PACKED, blocks of 128, 4 miniblocks ------------------------------------------
  * The header holds the number of values, so it is made last and put in front. Zero-initialise. */
+#define CANP_DELTA_VALUES 128u
 struct canp_delta {
-	uint32_t count; /* values added */
-	uint16_t nr_pend;
-	bool is32; /* INT32: differences wrap modulo 2^32. Set before the first value. */
+	/* The open block: the value before it, then its values. */
+	int64_t open[1 + CANP_DELTA_VALUES];
 	int64_t first, last;
-	int64_t pend[128]; /* differences of the open block */
+	int64_t min, max; /* with bounds: of the values, once finished and if there are any */
+	uint32_t count;   /* values added */
+	uint16_t nr_open;
+	bool is32;   /* INT32: differences wrap modulo 2^32. Set before the first value. */
+	bool bounds; /* keep min and max. Set before the first value. */
+	bool back;   /* some value was below the one before it, once finished */
 };
 #define CANP_DELTA_BLOCK_MAX (10u + 4u + 128u * 8u + CANP_SIMD_PAD)
 /* Room one canp_delta_add() of 256 values may touch. */

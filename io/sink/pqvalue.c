@@ -3,11 +3,15 @@
  * others are raw * factor + offset in double with two roundings (never fused), which is what other
  * CAN tools compute; floats keep their bits, NaN included, when they are not scaled. io/can/value.h
  * says what a value is; this is the same over columns, without its 128-bit step.
+ *
+ * Arrays of physical values are laid out as PLAIN pages are: four or eight bytes each. Bounds of
+ * integers come from the raw values, because scaling keeps or turns their order as a whole.
  */
 #include <math.h>
 #include <string.h>
 
 #include "core/base/bytes.h"
+#include "core/base/units.h"
 #include "io/can/value.h"
 #include "io/sink/pq_priv.h"
 
@@ -159,17 +163,135 @@ unsigned canp_pqv_bound(enum canp_pq_type type, bool is_max, uint64_t v, uint8_t
 	return canp_pqv_width(type);
 }
 
-void canp_pqv_convert(const struct canp_pqleaf *l, const void *raw, uint32_t n, uint64_t *out)
+/* What an index has more than its raw value. */
+static int32_t pqv_bias(const struct canp_col *col)
 {
-	const uint8_t *p = raw;
+	return col->is_signed ? 1 << (col->raw_bits - 1) : 0;
+}
 
-	if (l->col->store == CANP_STORE_U32) {
-		for (uint32_t i = 0; i < n; i++)
-			out[i] = canp_pqv_phys(l->col, l->type, canp_le32(p + (size_t)i * 4));
+void canp_pqv_index(const struct canp_pqleaf *l, const uint16_t *idx, uint32_t n, uint64_t *out)
+{
+	const struct canp_col *col = l->col;
+	uint32_t mul = col->integral ? (uint32_t)col->ifactor : 1;
+	uint32_t add = col->integral ? (uint32_t)col->ioffset : 0;
+
+	if (l->type == CANP_PQ_INT32) {
+		add -= (uint32_t)pqv_bias(col) * mul;
+		canp_simd.index_i32(idx, n, mul, add, (uint32_t *)out);
+	} else if (l->type == CANP_PQ_DOUBLE && !col->is_float) {
+		canp_simd.index_f64(idx, n, pqv_bias(col), col->factor, col->offset, (double *)out);
 	} else {
 		for (uint32_t i = 0; i < n; i++)
-			out[i] = canp_pqv_phys(l->col, l->type, canp_le64(p + (size_t)i * 8));
+			out[i] = canp_pqv_phys(col, l->type, canp_pqv_raw_of_index(col, idx[i]));
 	}
+}
+
+static void pqv_convert32(const struct canp_pqleaf *l, const uint32_t *raw, uint32_t n,
+			  uint64_t *out)
+{
+	const struct canp_col *col = l->col;
+	unsigned drop = 32u - col->raw_bits;
+	uint32_t mul = col->integral ? (uint32_t)col->ifactor : 1;
+	uint32_t add = col->integral ? (uint32_t)col->ioffset : 0;
+
+	if (l->type == CANP_PQ_FLOAT) {
+		memcpy(out, raw, (size_t)n * 4);
+	} else if (l->type == CANP_PQ_INT32 && col->is_signed) {
+		for (uint32_t i = 0; i < n; i++)
+			((uint32_t *)out)[i] =
+				(uint32_t)((int32_t)(raw[i] << drop) >> drop) * mul + add;
+	} else if (l->type == CANP_PQ_INT32) {
+		for (uint32_t i = 0; i < n; i++)
+			((uint32_t *)out)[i] = raw[i] * mul + add;
+	} else {
+		for (uint32_t i = 0; i < n; i++)
+			out[i] = canp_pqv_phys(col, l->type, raw[i]);
+	}
+}
+
+void canp_pqv_convert(const struct canp_pqleaf *l, const void *raw, uint32_t n, uint64_t *out)
+{
+	const uint64_t *raw64 = raw;
+
+	if (l->col->store == CANP_STORE_U32) {
+		pqv_convert32(l, raw, n, out);
+	} else if (l->type == CANP_PQ_INT32 || l->type == CANP_PQ_FLOAT) {
+		for (uint32_t i = 0; i < n; i++)
+			((uint32_t *)out)[i] = (uint32_t)canp_pqv_phys(l->col, l->type, raw64[i]);
+	} else {
+		for (uint32_t i = 0; i < n; i++)
+			out[i] = canp_pqv_phys(l->col, l->type, raw64[i]);
+	}
+}
+
+static void pqv_bounds_each(const struct canp_pqleaf *l, uint32_t n, const uint64_t *val,
+			    struct canp_pqmm *mm)
+{
+	const uint32_t *val32 = (const uint32_t *)val;
+	unsigned width = canp_pqv_width(l->type);
+
+	for (uint32_t i = 0; i < n; i++)
+		canp_pqmm_add(mm, l->type, l->is_unsigned, width == 4 ? val32[i] : val[i]);
+}
+
+void canp_pqv_bounds(const struct canp_pqleaf *l, const void *raw, uint32_t n, const uint64_t *val,
+		     struct canp_pqmm *mm)
+{
+	const struct canp_col *col = l->col;
+	uint64_t flip = col->is_signed ? 1ull << (col->raw_bits - 1) : 0;
+	uint64_t lo = UINT64_MAX, hi = 0;
+
+	if (!n)
+		return;
+	if (col->is_float) {
+		pqv_bounds_each(l, n, val, mm);
+		return;
+	}
+	if (col->store == CANP_STORE_U32) {
+		const uint32_t *v = raw;
+		uint32_t f = (uint32_t)flip, lo32 = UINT32_MAX, hi32 = 0;
+
+		for (uint32_t i = 0; i < n; i++) {
+			lo32 = canp_min(lo32, v[i] ^ f);
+			hi32 = canp_max(hi32, v[i] ^ f);
+		}
+		lo = lo32;
+		hi = hi32;
+	} else {
+		const uint64_t *v = raw;
+
+		for (uint32_t i = 0; i < n; i++) {
+			lo = canp_min(lo, v[i] ^ flip);
+			hi = canp_max(hi, v[i] ^ flip);
+		}
+	}
+	canp_pqmm_add(mm, l->type, l->is_unsigned, canp_pqv_phys(col, l->type, lo ^ flip));
+	canp_pqmm_add(mm, l->type, l->is_unsigned, canp_pqv_phys(col, l->type, hi ^ flip));
+	mm->nan |= canp_pqv_wild(l);
+}
+
+bool canp_pqv_wild(const struct canp_pqleaf *l)
+{
+	return l->type == CANP_PQ_DOUBLE && !(isfinite(l->col->factor) && isfinite(l->col->offset));
+}
+
+bool canp_pqv_ascend(const struct canp_pqleaf *l, const uint64_t *val, uint32_t n)
+{
+	const uint32_t *val32 = (const uint32_t *)val;
+	uint32_t flip = l->is_unsigned ? 0 : 1u << 31;
+	bool ok = true;
+
+	if (l->type == CANP_PQ_INT32) {
+		for (uint32_t i = 1; i < n; i++)
+			ok &= (val32[i - 1] ^ flip) < (val32[i] ^ flip);
+	} else if (l->type == CANP_PQ_DOUBLE) {
+		for (uint32_t i = 1; i < n; i++)
+			ok &= pqv_f64(val[i - 1]) < pqv_f64(val[i]);
+	} else {
+		for (uint32_t i = 1; i < n; i++)
+			ok &= canp_pqv_cmp(l->type, l->is_unsigned, val[i - 1], val[i]) < 0;
+	}
+	return ok;
 }
 
 size_t canp_pqv_plain(enum canp_pq_type type, const uint64_t *v, uint32_t n, uint8_t *out)

@@ -1,8 +1,8 @@
 /*
  * pqzstd.h - codec zstd: one frame per page, made by libzstd in memory of the caller.
  *
- * Each page is compressed by a context that is new for it, so the bytes follow from the page, the
- * level and the version of the library alone. The tables of the higher levels are bounded: a page
+ * Each page is compressed by a context that is as new, so the bytes follow from the page, the level
+ * and the version of the library alone. The tables of the higher levels are bounded: a page
  * is some 64 KiB, larger tables would only fill the cache and the arena. Frames carry their length
  * and no checksum, as pages have a CRC of their own.
  *
@@ -23,13 +23,19 @@
 #ifdef CONFIG_CANP_ZSTD
 /* What every level needs with the bounded tables. */
 #define CANP_PQZSTD_BYTES (1664u * 1024u)
+/* The front of the memory, where a context keeps its state; the library's struct is 5 KiB. */
+#define CANP_PQZSTD_STATE (32u * 1024u - 64u)
 #else
 #define CANP_PQZSTD_BYTES 64u
+#define CANP_PQZSTD_STATE 64u
 #endif
 
-/* Work memory of one thread; need not be initialised and holds nothing from page to page. */
+/* Work memory of one thread. level is 0 at first, the rest need not be initialised; it may not be
+ * moved. What is kept from page to page is a new context to start each from. */
 struct canp_pqzstd {
 	uint8_t mem[CANP_PQZSTD_BYTES] CANP_ALIGNED(64);
+	uint8_t fresh[CANP_PQZSTD_STATE];
+	int level; /* of the context in `fresh`; 0: none */
 };
 
 /* Room that is always enough for a page of n bytes. */

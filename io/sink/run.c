@@ -32,6 +32,26 @@ void canp_segs_commit(struct canp_segs *s, uint32_t n)
 	s->bytes += n;
 }
 
+void canp_segcut_sync(const struct canp_segcut *cut, struct canp_segs *s)
+{
+	struct canp_seg *seg = s->tail;
+	uint32_t used;
+
+	if (!seg)
+		return;
+	used = (uint32_t)(cut->at - seg->data);
+	s->bytes += used - seg->used;
+	seg->used = used;
+}
+
+void canp_segcut_grow(struct canp_segcut *cut, struct canp_segs *s, struct canp_pool *pool,
+		      bool privileged, uint32_t n)
+{
+	canp_segcut_sync(cut, s);
+	cut->at = canp_segs_room(s, pool, privileged, n);
+	cut->end = s->tail->data + sizeof(s->tail->data);
+}
+
 void canp_segs_put(struct canp_segs *s, struct canp_pool *pool, bool privileged, const void *data,
 		   size_t len)
 {

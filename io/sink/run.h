@@ -15,6 +15,7 @@
 #define CANP_SINK_RUN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/runtime/mesh.h"
@@ -40,6 +41,13 @@ struct canp_segs {
 	uint64_t bytes;
 };
 
+/* Where a builder writes in the last segment of a chain: free bytes at..end. Kept beside what else
+ * the builder needs of a column, because the heads of all segments fall on the same few sets of the
+ * caches and are rarely there. The chain knows the bytes after canp_segcut_sync(). */
+struct canp_segcut {
+	uint8_t *at, *end;
+};
+
 /* Consecutive rows of one origin. */
 struct canp_run_meta {
 	uint32_t rows;
@@ -51,8 +59,9 @@ struct canp_run_meta {
 /* Timestamps of a run: DELTA_BINARY_PACKED (128/4) without its header, which holds the value
  * count and is made by canp_delta_head() when the page is written. */
 struct canp_run_ts {
-	struct canp_segs val;
 	struct canp_delta delta;
+	struct canp_segs val;
+	struct canp_segcut cut; /* private to the builder */
 	int64_t min, max;
 	bool ascending; /* no value is below the one before it */
 };
@@ -64,14 +73,23 @@ struct canp_run_ts {
  *   STORE_BYTES  u32 length + bytes, that is PLAIN BYTE_ARRAY
  * Only rows that are present are stored. */
 struct canp_runcol {
+	/* Private to the builder but for nonnull, min and max: what it needs for every chunk,
+	 * filled from the table when the run begins, in one cache line. */
+	struct canp_segcut cut; /* of val, for stores INDEX only */
+	struct canp_hybrid hyb;
+	uint32_t nonnull;
+	uint16_t min, max; /* lowest and highest index used; min > max when nonnull is 0 */
+	uint8_t op;        /* how a chunk is added, see columns.c */
+	uint8_t raw_bits;  /* the index is (window[win] >> shift & mask(raw_bits)) ^ flip */
+	uint8_t win, shift;
+	uint16_t flip, pad;
+	/* results */
 	struct canp_segs val;
 	/* Definition levels (hybrid, width 1, without the u32 length), 0 bytes when all rows are
 	 * present or none is; while the run grows one slot of validity bits instead. */
 	struct canp_segs lev;
-	uint32_t nonnull;
-	uint16_t min, max;      /* lowest and highest index used; min > max when nonnull is 0 */
-	struct canp_hybrid hyb; /* private to the builder */
-};
+} CANP_ALIGNED(64);
+CANP_STATIC_ASSERT(offsetof(struct canp_runcol, val) == 64, "a chunk touches one line of a column");
 #define CANP_RUN_COLS_PER_SLOT (CANP_PAGE_SLOT_BYTES / (uint32_t)sizeof(struct canp_runcol))
 #define CANP_RUN_COL_SLOTS     256u
 
@@ -95,7 +113,8 @@ struct canp_run {
 	uint8_t *raw_rec[CANP_RUN_RAW_SLOTS];
 	uint8_t *raw_lens; /* [rows], 0xff = long enough; NULL when no row is short */
 	/* encoded */
-	struct canp_run_ts ts, ts_ns;
+	CANP_ALIGNED(64) struct canp_run_ts ts;
+	CANP_ALIGNED(64) struct canp_run_ts ts_ns;
 	uint32_t nr_cols;
 	struct canp_runcol *cols[CANP_RUN_COL_SLOTS];
 };
@@ -121,6 +140,18 @@ void canp_segs_commit(struct canp_segs *s, uint32_t n);
 /* Appends len bytes, filling segments to the brim. */
 void canp_segs_put(struct canp_segs *s, struct canp_pool *pool, bool privileged, const void *data,
 		   size_t len);
+/* The same for builders that keep a cut: n contiguous bytes at cut->at, to be advanced by what is
+ * used. */
+void canp_segcut_grow(struct canp_segcut *cut, struct canp_segs *s, struct canp_pool *pool,
+		      bool privileged, uint32_t n);
+static inline void canp_segcut_room(struct canp_segcut *cut, struct canp_segs *s,
+				    struct canp_pool *pool, bool privileged, uint32_t n)
+{
+	if (canp_unlikely((size_t)(cut->end - cut->at) < n))
+		canp_segcut_grow(cut, s, pool, privileged, n);
+}
+/* Tells the chain what was written. */
+void canp_segcut_sync(const struct canp_segcut *cut, struct canp_segs *s);
 /* Segments in a chain. */
 uint32_t canp_segs_slots(const struct canp_segs *s);
 /* Gives all segments back; s is empty afterwards. */

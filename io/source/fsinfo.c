@@ -191,8 +191,10 @@ enum canp_io_policy canp_fsinfo_read_policy(const struct canp_fsinfo *fi, int re
 
 	if (wish == CANP_IO_BUFFERED || wish == CANP_IO_DONTCACHE)
 		return wish;
-	/* A direct read of cached data throws the cache's work away and goes to the disk again. */
-	if (wish == CANP_IO_AUTO && resident_pct > 50)
+	/* A direct read of cached data throws the cache's work away and goes to the disk again. But
+	 * a buffered read that meets a missing page is handed to a kernel worker, which waits and
+	 * copies on another thread: a file with holes is cheaper to read past the cache. */
+	if (wish == CANP_IO_AUTO && resident_pct >= CANP_IO_RESIDENT_PCT)
 		return CANP_IO_BUFFERED;
 	return direct ? CANP_IO_DIRECT : CANP_IO_DONTCACHE;
 }

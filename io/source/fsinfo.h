@@ -53,9 +53,12 @@ int canp_fsinfo_dir(int dirfd, struct canp_fsinfo *fi);
  * Linux 6.5). Any thread. */
 int canp_fsinfo_resident_pct(int fd, uint64_t size);
 
-/* The way to read: an explicit wish wins when it is possible at all; AUTO takes buffered when over
- * half the file is cached (resident_pct, negative: unknown), else direct where offered, else
- * dontcache (which falls back by itself). Never returns AUTO. Pure. */
+/* Share of a file's pages from which it counts as being in the page cache. */
+#define CANP_IO_RESIDENT_PCT 90
+
+/* The way to read: an explicit wish wins when it is possible at all; AUTO takes buffered when the
+ * file is cached (resident_pct, negative: unknown; from CANP_IO_RESIDENT_PCT), else direct where
+ * offered, else dontcache (which falls back by itself). Never returns AUTO. Pure. */
 enum canp_io_policy canp_fsinfo_read_policy(const struct canp_fsinfo *fi, int resident_pct,
 					    enum canp_io_policy wish);
 /* The way to write new files of a directory (facts of canp_fsinfo_dir): direct, dontcache,

@@ -58,6 +58,7 @@ struct canp_stream {
 	const uint8_t *win;
 	size_t len;
 	uint64_t base;            /* file offset of win[0] */
+	const uint8_t *mem;       /* the whole file, not read; NULL: the file is open as fd */
 	struct reader_slice *cur; /* holds win; NULL: none */
 	struct canp_list slices;
 	struct canp_fault fault;
@@ -329,8 +330,10 @@ static void stream_gone(struct canp_stream *s)
 {
 	struct canp_reader *r = s->reader;
 
-	canp_ring_file_del(r->ring, s->fd);
-	close(s->fd);
+	if (s->fd >= 0) {
+		canp_ring_file_del(r->ring, s->fd);
+		close(s->fd);
+	}
 	s->fd = -1;
 	r->nr_open--;
 	canp_list_add_tail(&r->free_streams, &s->link);
@@ -383,6 +386,27 @@ static int file_open(const char *path, struct canp_fsinfo *fi)
 	return fd;
 }
 
+/* A free stream, open and empty. */
+static struct canp_stream *stream_take(struct canp_reader *r)
+{
+	struct canp_stream *s =
+		canp_container_of(canp_list_pop(&r->free_streams), struct canp_stream, link);
+
+	s->open = true;
+	s->stop = s->more = s->eof = false;
+	s->next = 0;
+	s->win = reader_nothing;
+	s->len = 0;
+	s->base = 0;
+	s->mem = NULL;
+	s->cur = NULL;
+	memset(&s->fault, 0, sizeof(s->fault));
+	r->nr_open++;
+	r->stats.files++;
+	canp_list_add_tail(&r->streams, &s->link);
+	return s;
+}
+
 int canp_reader_open(struct canp_reader *r, const char *path, uint64_t size,
 		     enum canp_io_policy policy, struct canp_stream **out)
 {
@@ -404,19 +428,11 @@ int canp_reader_open(struct canp_reader *r, const char *path, uint64_t size,
 		(void)fcntl(fd, F_SETFL, 0);
 		r->stats.fallbacks++;
 	}
-	s = canp_container_of(canp_list_pop(&r->free_streams), struct canp_stream, link);
+	s = stream_take(r);
 	s->fd = fd;
 	canp_ring_file_add(r->ring, fd);
 	s->policy = policy;
-	s->open = true;
-	s->stop = s->more = s->eof = false;
 	s->size = canp_min(size, fi.size);
-	s->next = 0;
-	s->win = reader_nothing;
-	s->len = 0;
-	s->base = 0;
-	s->cur = NULL;
-	memset(&s->fault, 0, sizeof(s->fault));
 	if (size != UINT64_MAX && fi.size < size)
 		canp_fault_set(&s->fault, CANP_FAULT_TRUNCATED, fi.size, size - fi.size,
 			       "file shrank from %llu to %llu bytes since it was listed",
@@ -424,13 +440,39 @@ int canp_reader_open(struct canp_reader *r, const char *path, uint64_t size,
 	s->eof = s->size == 0;
 	if (s->eof && s->fault.code != CANP_FAULT_NONE)
 		r->stats.faults++;
-	r->nr_open++;
-	r->stats.files++;
 	r->stats.files_by_policy[policy]++;
-	canp_list_add_tail(&r->streams, &s->link);
 	reader_fill(r);
 	*out = s;
 	return 0;
+}
+
+int canp_reader_open_mem(struct canp_reader *r, const uint8_t *data, uint64_t size,
+			 struct canp_stream **out)
+{
+	struct canp_stream *s;
+
+	if (canp_list_empty(&r->free_streams))
+		return -EAGAIN;
+	s = stream_take(r);
+	s->policy = CANP_IO_BUFFERED;
+	s->mem = data;
+	s->size = s->next = size;
+	s->eof = size == 0;
+	*out = s;
+	return 0;
+}
+
+/* The window grows by what would have been a slice. */
+static void stream_advance_mem(struct canp_stream *s)
+{
+	size_t n =
+		(size_t)canp_min((uint64_t)s->reader->opts.slice_bytes, s->size - s->base - s->len);
+
+	s->win = s->mem + s->base;
+	s->len += n;
+	s->more = false;
+	s->eof = s->base + s->len == s->size;
+	s->reader->stats.bytes += n;
 }
 
 /* The new current slice holds the end of what can be had. */
@@ -455,6 +497,10 @@ static int stream_advance(struct canp_stream *s)
 {
 	struct reader_slice *sl;
 
+	if (canp_unlikely(s->mem != NULL)) {
+		stream_advance_mem(s);
+		return 0;
+	}
 	if (canp_list_empty(&s->slices))
 		return -EAGAIN; /* no slot yet */
 	sl = canp_container_of(s->slices.next, struct reader_slice, link);

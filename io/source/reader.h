@@ -69,6 +69,12 @@ const struct canp_reader_stats *canp_reader_stats(const struct canp_reader *r);
 int canp_reader_open(struct canp_reader *r, const char *path, uint64_t size,
 		     enum canp_io_policy policy, struct canp_stream **out);
 
+/* A stream over bytes that are in memory already (CANP_FORMAT_TAIL_PAD more are readable behind
+ * them), in windows of slice_bytes as if they were read; data stays the caller's. 0, or -EAGAIN as
+ * above. For canp-bench, see io/stage.h. */
+int canp_reader_open_mem(struct canp_reader *r, const uint8_t *data, uint64_t size,
+			 struct canp_stream **out);
+
 /* The window at hand: *len bytes at *win, the first being byte *base of the file; readable (not
  * meaningful) for CANP_FORMAT_TAIL_PAD more bytes. *eof: nothing comes after this window. Valid
  * until consume or close. 0, or -EAGAIN: data is still on its way (ask again after the ring was

@@ -16,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/bytes.h"
 #include "core/base/hash.h"
 #include "core/base/units.h"
+#include "io/format/ahead.h"
 #include "io/format/format.h"
 #include "io/format/formats.h"
 #include "simd/simd.h"
@@ -61,14 +63,18 @@ void canp_group_push(struct canp_group *g, const struct canp_busref *bus, int64_
 void canp_group_push24(struct canp_group *g, const struct canp_busref *bus, const uint8_t *frames,
 		       size_t n, int64_t ts_mul, int64_t ts_add)
 {
-	(void)ts_mul;
-	(void)ts_add;
-	if (bus != &g->ref)
-		abort();
-	/* Frame by frame, because how many come at once is the walker's affair. */
-	for (size_t i = 0; i < n; i++)
-		fuzz_mix(g, frames + 24 * i, 24);
-	g->frames += n;
+	/* Frame by frame and as if pushed alone: how many come at once, and whether they come this
+	 * way, is the walker's affair. */
+	for (; n; n--, frames += 24) {
+		uint32_t id = canp_be32(frames + 8);
+		unsigned flags = (id >> 31 ? CANP_FF_EXT : 0u) | (id >> 30 & 1 ? CANP_FF_RTR : 0u) |
+				 (id >> 29 & 1 ? CANP_FF_ERR : 0u);
+
+		canp_group_push(g, bus,
+				(int64_t)(canp_be64(frames) * (uint64_t)ts_mul + (uint64_t)ts_add),
+				id & 0x1fffffff, flags, frames[12] & 15u, frames + 16,
+				canp_min((unsigned)frames[12], 8u));
+	}
 }
 
 static void fuzz_fault(void *arg, const struct canp_fault *f)
@@ -87,14 +93,18 @@ static uint32_t fuzz_device(void *arg, const char *name, size_t len)
 }
 
 static void fuzz_once(const struct canp_format *fmt, bool gz, const uint8_t *data, size_t len,
-		      size_t step, struct canp_group *g)
+		      size_t step, struct canp_ahead *ahead, struct canp_group *g)
 {
 	static const struct canp_format_opts opts = {.canp_ts_mul = 1000,
 						     .limits = {.file_inflated_max = 64 << 20,
 								.member_inflated_max = 4 << 20,
 								.ratio_max = 100}};
-	struct canp_format_host host = {
-		.arg = g, .group = g, .opts = &opts, .fault = fuzz_fault, .device = fuzz_device};
+	struct canp_format_host host = {.arg = g,
+					.group = g,
+					.opts = &opts,
+					.fault = fuzz_fault,
+					.device = fuzz_device,
+					.ahead = ahead};
 	static void *mem; /* once: getting a MiB each time costs more than the walk */
 	struct canp_format_stats stats;
 	size_t base = 0, have = 0, used;
@@ -128,20 +138,41 @@ static void fuzz_once(const struct canp_format *fmt, bool gz, const uint8_t *dat
 	fuzz_mix(g, &stats.bytes_inflated, sizeof(stats.bytes_inflated));
 }
 
+static struct canp_ahead *fuzz_ahead(void)
+{
+	const char *why;
+	void *mem;
+
+	if (canp_simd_init(CANP_ISA_AUTO, NULL))
+		abort();
+	mem = aligned_alloc(64, canp_align_up(canp_ahead_bytes(), (size_t)64));
+	if (!mem)
+		abort();
+	return canp_ahead_init(mem, canp_ahead_engine(CANP_INFLATE_INTERLEAVED, &why));
+}
+
+static void fuzz_same(const struct canp_group *a, const struct canp_group *b)
+{
+	if (a->digest != b->digest || a->frames != b->frames || a->faults != b->faults)
+		abort();
+}
+
 static inline int fuzz_walk(const struct canp_format *fmt, bool gz, const uint8_t *data, size_t len)
 {
-	struct canp_group whole, cut;
-	static bool ready;
+	struct canp_group whole, cut, ahead;
+	static struct canp_ahead *a; /* lives on from file to file, as on a shard */
 
-	if (!ready && canp_simd_init(CANP_ISA_AUTO, NULL))
-		abort();
-	ready = true;
+	if (!a)
+		a = fuzz_ahead();
 	if (!len)
 		return 0;
-	fuzz_once(fmt, gz, data, len - 1, SIZE_MAX, &whole);
-	fuzz_once(fmt, gz, data, len - 1, 1u + data[len - 1], &cut);
-	if (whole.digest != cut.digest || whole.frames != cut.frames || whole.faults != cut.faults)
-		abort();
+	fuzz_once(fmt, gz, data, len - 1, SIZE_MAX, NULL, &whole);
+	fuzz_once(fmt, gz, data, len - 1, 1u + data[len - 1], NULL, &cut);
+	fuzz_same(&whole, &cut);
+	fuzz_once(fmt, gz, data, len - 1, SIZE_MAX, a, &ahead);
+	fuzz_same(&whole, &ahead);
+	fuzz_once(fmt, gz, data, len - 1, 1u + data[len - 1], a, &ahead);
+	fuzz_same(&whole, &ahead);
 	return 0;
 }
 

@@ -1,0 +1,268 @@
+/*
+ * ingest_stage.c - part of a job on one shard, see stage.h: drops at the last border, and a clock
+ * that stands still outside the stages that are measured.
+ *
+ *   where                        clock runs there when
+ *   unit poller (turns)          first <= inflate (what it calls belongs to inflate and later)
+ *     checksum kernels           first is not later than crc, and last is not before it
+ *     consumer of a member       first <= decode
+ *     chunk callback             first <= signals
+ *   messages, writer poller      first <= encode
+ *     output file: put           always
+ *   the rest of the loop (ring)  always: without a reader it only works for the output files
+ *
+ * Nothing of this is linked into the path of a real job but a pointer that is NULL.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "core/base/assert.h"
+#include "core/base/units.h"
+#include "io/ingest_shard.h"
+#include "simd/simd.h"
+
+struct canp_stage_shard {
+	struct canp_stage_clock clock;
+	struct canp_stages st;
+	struct canp_format_tap tap;
+	uint64_t off_cpu_ns;
+	/* The turn under way. */
+	uint64_t turn_wall, turn_cpu, turn_off;
+	/* What stood where this stands now. */
+	unsigned (*unit_poll)(void *arg, uint64_t now_ns);
+	unsigned (*writer_poll)(void *arg, uint64_t now_ns);
+	void (*on_msg)(void *arg, unsigned from, struct canp_msg *msg, bool returned);
+};
+
+const char *canp_stage_name(enum canp_stage stage)
+{
+	static const char *const names[] = {"read",    "inflate", "crc",  "decode",
+					    "signals", "encode",  "write"};
+
+	return names[stage];
+}
+
+/* ---- checksums ---- */
+
+/* The shard whose unit poller runs on this thread: elsewhere (pages of Parquet) checksums belong to
+ * the stage that asks for them. */
+static __thread struct canp_stage_shard *stage_here;
+static struct canp_simd stage_kernels;
+
+static bool stage_sum_enter(struct canp_stage_shard *ss, bool *was)
+{
+	if (!ss)
+		return false;
+	*was = canp_stage_off(&ss->clock,
+			      ss->st.first > CANP_STAGE_CRC || ss->st.last < CANP_STAGE_CRC);
+	return true;
+}
+
+static uint32_t stage_crc32(uint32_t sum, const void *p, size_t n)
+{
+	struct canp_stage_shard *ss = stage_here;
+	bool was = false, on = stage_sum_enter(ss, &was);
+
+	sum = stage_kernels.crc32(sum, p, n);
+	if (on)
+		canp_stage_off(&ss->clock, was);
+	return sum;
+}
+
+static uint32_t stage_adler32(uint32_t sum, const void *p, size_t n)
+{
+	struct canp_stage_shard *ss = stage_here;
+	bool was = false, on = stage_sum_enter(ss, &was);
+
+	sum = stage_kernels.adler32(sum, p, n);
+	if (on)
+		canp_stage_off(&ss->clock, was);
+	return sum;
+}
+
+void canp_stage_kernels(bool on)
+{
+	CANP_ASSERT(on != (canp_simd.crc32 == stage_crc32));
+	if (on)
+		stage_kernels = canp_simd;
+	canp_simd.crc32 = on ? stage_crc32 : stage_kernels.crc32;
+	canp_simd.adler32 = on ? stage_adler32 : stage_kernels.adler32;
+}
+
+/* ---- borders ---- */
+
+/* Members on their way to the walker of frames. */
+static size_t stage_tap(struct canp_format_tap *tap,
+			size_t (*data)(void *arg, const uint8_t *p, size_t len), void *arg,
+			const uint8_t *p, size_t len)
+{
+	struct canp_stage_shard *ss = canp_container_of(tap, struct canp_stage_shard, tap);
+	size_t n;
+	bool was;
+
+	if (ss->st.last < CANP_STAGE_DECODE)
+		return len;
+	was = canp_stage_off(&ss->clock, ss->st.first > CANP_STAGE_DECODE);
+	n = data(arg, p, len);
+	canp_stage_off(&ss->clock, was);
+	return n;
+}
+
+void canp_ingest_stage_chunk(void *arg, unsigned slot, const struct canp_table *table,
+			     const struct canp_chunk *chunk)
+{
+	struct canp_ingest_shard *is = arg;
+	struct canp_stage_shard *ss = is->stage;
+	bool was;
+
+	if (ss->st.last < CANP_STAGE_SIGNALS)
+		return;
+	was = canp_stage_off(&ss->clock, ss->st.first > CANP_STAGE_SIGNALS);
+	canp_ingest_chunk(arg, slot, table, chunk);
+	canp_stage_off(&ss->clock, was);
+}
+
+int canp_ingest_stage_open(struct canp_ingest_shard *is, uint32_t src, struct canp_stream **out)
+{
+	const struct canp_stage_file *f = &is->job->opts.stages->files[src];
+
+	return canp_reader_open_mem(is->reader, f->data, f->bytes, out);
+}
+
+bool canp_ingest_stage_reads(const struct canp_ingest_shard *is)
+{
+	return is->stage->st.last == CANP_STAGE_READ;
+}
+
+enum canp_walk canp_ingest_stage_walk(struct canp_ingest_shard *is, const uint8_t *win, size_t len,
+				      uint64_t base, bool eof, size_t *consumed)
+{
+	const struct canp_file_result *r = &is->job->results[is->file];
+	struct canp_stage_shard *ss = is->stage;
+	enum canp_walk res;
+	bool plain, was;
+
+	plain = r->format && r->format->plain && !r->gz;
+	if (!is->walker || (plain && ss->st.last < CANP_STAGE_DECODE)) {
+		*consumed = len;
+		return CANP_WALK_MORE;
+	}
+	if (!plain)
+		return canp_walker_walk(is->walker, win, len, base, eof, consumed);
+	was = canp_stage_off(&ss->clock, ss->st.first > CANP_STAGE_DECODE);
+	res = canp_walker_walk(is->walker, win, len, base, eof, consumed);
+	canp_stage_off(&ss->clock, was);
+	return res;
+}
+
+/* ---- between the reactor and the shard ---- */
+
+static uint64_t stage_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * (uint64_t)CANP_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* Stops or starts the clock for a turn. A turn is short enough to say: where the thread had to wait
+ * for its CPU, it waited in the stopped and in the running part alike. */
+static bool turn_begin(struct canp_stage_shard *ss, bool off)
+{
+	ss->turn_wall = canp_clock_ns();
+	ss->turn_cpu = stage_cpu_ns();
+	ss->turn_off = ss->clock.off_ns;
+	return canp_stage_off(&ss->clock, off);
+}
+
+static void turn_end(struct canp_stage_shard *ss, bool was)
+{
+	uint64_t off, cpu, wall;
+
+	canp_stage_off(&ss->clock, was);
+	off = ss->clock.off_ns - ss->turn_off;
+	cpu = stage_cpu_ns() - ss->turn_cpu;
+	wall = canp_clock_ns() - ss->turn_wall;
+	if (wall > cpu)
+		off = (uint64_t)((double)off * (double)cpu / (double)wall);
+	ss->off_cpu_ns += off;
+}
+
+static unsigned stage_unit_poll(void *arg, uint64_t now_ns)
+{
+	struct canp_ingest_shard *is = arg;
+	struct canp_stage_shard *ss = is->stage;
+	bool was = turn_begin(ss, ss->st.first > CANP_STAGE_INFLATE);
+	unsigned work;
+
+	stage_here = ss;
+	work = ss->unit_poll(arg, now_ns);
+	stage_here = NULL;
+	turn_end(ss, was);
+	return work;
+}
+
+static unsigned stage_writer_poll(void *arg, uint64_t now_ns)
+{
+	struct canp_ingest_shard *is = arg;
+	struct canp_stage_shard *ss = is->stage;
+	bool was = turn_begin(ss, true);
+	unsigned work = ss->writer_poll(arg, now_ns);
+
+	turn_end(ss, was);
+	return work;
+}
+
+static void stage_on_msg(void *arg, unsigned from, struct canp_msg *msg, bool returned)
+{
+	struct canp_ingest_shard *is = arg;
+	struct canp_stage_shard *ss = is->stage;
+	bool was = canp_stage_off(&ss->clock, true);
+	uint64_t off = ss->clock.off_ns;
+
+	ss->on_msg(arg, from, msg, returned);
+	canp_stage_off(&ss->clock, was);
+	/* Too short to look at the CPU time, or to be interrupted often. */
+	ss->off_cpu_ns += ss->clock.off_ns - off;
+}
+
+int canp_ingest_stage_init(struct canp_ingest_shard *is)
+{
+	const struct canp_stages *st = is->job->opts.stages;
+
+	if (!st)
+		return 0;
+	is->stage = canp_job_shard_mem(is->job, is->sh->index, sizeof(*is->stage));
+	if (!is->stage)
+		return -ENOMEM;
+	is->stage->st = *st;
+	is->stage->tap.fn = stage_tap;
+	return 0;
+}
+
+void canp_ingest_stage_attach(struct canp_ingest_shard *is)
+{
+	struct canp_stage_shard *ss = is->stage;
+
+	is->host.tap = &ss->tap;
+	ss->unit_poll = is->unit_poller.poll;
+	ss->writer_poll = is->writer_poller.poll;
+	ss->on_msg = is->sh->on_msg;
+	is->unit_poller.poll = stage_unit_poll;
+	if (ss->st.first <= CANP_STAGE_ENCODE)
+		return; /* messages and writer are on the clock */
+	is->writer_poller.poll = stage_writer_poll;
+	is->sh->on_msg = stage_on_msg;
+}
+
+void canp_ingest_stage_writer(struct canp_ingest_shard *is, struct canp_partset *set)
+{
+	set->discard = is->stage->st.last < CANP_STAGE_WRITE;
+	set->clock = is->stage->st.first == CANP_STAGE_WRITE ? &is->stage->clock : NULL;
+}
+
+void canp_ingest_stage_collect(const struct canp_ingest_shard *is, struct canp_job_totals *t)
+{
+	t->off_cpu_ns += is->stage->off_cpu_ns;
+	t->off_wall_ns = canp_max(t->off_wall_ns, is->stage->clock.off_ns);
+}

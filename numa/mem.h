@@ -52,6 +52,7 @@ struct canp_mem_opts {
 	 * it. May be NULL. */
 	void (*warning)(void *arg, uint64_t usage, uint64_t limit);
 	void *warning_arg;
+	uint32_t fail_every; /* test hook: every n-th request fails with -ENOMEM; 0: none */
 };
 
 struct canp_mem;

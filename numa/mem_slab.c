@@ -13,12 +13,18 @@
 #include <unistd.h>
 
 #include "numa/mem_priv.h"
+#include "numa/topology.h"
 
-/* Room beyond twice the limit: each class may hold a slab open, the depots are full. */
-#define RANGE_SLACK (256u * CANP_MIB)
+/* Addresses cost nothing. A slab may be held open by one live block, of each class in turn, and
+ * headers take their share; so there is room for several times the limit. */
+#define RANGE_TIMES 4u
+#define RANGE_SLACK (512u * CANP_MIB)
 
 #ifndef MAP_HUGE_2MB
 #define MAP_HUGE_2MB (21 << 26)
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
 #endif
 
 static void *reserve(size_t bytes, size_t align)
@@ -36,7 +42,7 @@ static void *reserve(size_t bytes, size_t align)
 	return (void *)at;
 }
 
-static void *records(size_t bytes)
+void *canp_mem_records(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -46,22 +52,21 @@ static void *records(size_t bytes)
 
 int canp_mem_range_create(struct canp_mem *m)
 {
-	uint64_t bytes = canp_align_up(m->limit * 2 + RANGE_SLACK, (uint64_t)MEM_SLAB);
+	uint64_t bytes = canp_align_up(m->limit * RANGE_TIMES + RANGE_SLACK, (uint64_t)MEM_SLAB);
 
 	if (m->limit > (uint64_t)1 << 46 || bytes >> MEM_SLAB_SHIFT > UINT32_MAX / 2)
 		return -EINVAL;
 	m->range = bytes;
 	m->nr_slabs = (uint32_t)(bytes >> MEM_SLAB_SHIFT);
 	m->base = (uintptr_t)reserve(bytes, MEM_SLAB);
-	m->slabs = records(m->nr_slabs * sizeof(*m->slabs));
-	m->apart = records((size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(*m->apart));
+	m->slabs = canp_mem_records(m->nr_slabs * sizeof(*m->slabs));
+	m->apart = canp_mem_records((size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(*m->apart));
 	if (!m->base || !m->slabs || !m->apart) {
 		canp_mem_range_destroy(m);
 		return -ENOMEM;
 	}
 	for (uint32_t c = 0; c < MEM_NR_CLS; c++)
 		canp_list_init(&m->part[c]);
-	pthread_mutex_init(&m->slab_lock, NULL);
 	return 0;
 }
 
@@ -75,21 +80,31 @@ void canp_mem_range_destroy(struct canp_mem *m)
 		munmap(m->apart, (size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(*m->apart));
 }
 
+/* Huge pages, all there on return: a lack of them is an error here and no SIGBUS later. */
+static bool back_huge(const struct canp_mem *m, void *at, size_t bytes)
+{
+	if (mmap(at, bytes, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_HUGETLB | MAP_HUGE_2MB, -1,
+		 0) == MAP_FAILED)
+		return false;
+	canp_bind_memory(at, bytes, m->opts.node);
+	return madvise(at, bytes, MADV_POPULATE_WRITE) == 0;
+}
+
 /* Puts memory behind slabs that never had any. */
 static int back(const struct canp_mem *m, uint32_t slab, uint32_t n)
 {
 	void *at = (void *)(m->base + ((size_t)slab << MEM_SLAB_SHIFT));
 	size_t bytes = (size_t)n << MEM_SLAB_SHIFT;
 	enum canp_hugepages want = m->opts.hugepages;
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
 
-	/* Populated at once, so that a lack of huge pages is an error here and no SIGBUS later. */
 	if ((want == CANP_HUGE_AUTO || want == CANP_HUGE_2M || want == CANP_HUGE_1G) &&
-	    mmap(at, bytes, PROT_READ | PROT_WRITE,
-		 flags | MAP_HUGETLB | MAP_HUGE_2MB | MAP_POPULATE, -1, 0) != MAP_FAILED)
+	    back_huge(m, at, bytes))
 		return 0;
-	if (mmap(at, bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+	if (mmap(at, bytes, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
 		return -ENOMEM;
+	canp_bind_memory(at, bytes, m->opts.node);
 	if (want != CANP_HUGE_OFF)
 		madvise(at, bytes, MADV_HUGEPAGE); /* a wish; 4 KiB pages do as well */
 	return 0;
@@ -153,13 +168,20 @@ static struct canp_block *carve(struct canp_mem *m, uint32_t slab, uint32_t cls,
 	struct canp_block *b =
 		c->apart ? &m->apart[(size_t)slab * MEM_APART_SLAB + i] : (struct canp_block *)at;
 
-	*b = (struct canp_block){.magic = MEM_MAGIC,
-				 .cls = (uint16_t)cls,
-				 .fresh = 1,
+	*b = (struct canp_block){.cls = (uint16_t)cls,
+				 .fresh = true,
 				 .slab = slab,
 				 .capacity = c->size,
 				 .data = c->apart ? (void *)at : b + 1};
 	return b;
+}
+
+static void slab_unlist_full(struct mem_slab *s, uint32_t per)
+{
+	if (s->listed && !s->free && s->carved == per) {
+		canp_list_del(&s->link);
+		s->listed = false;
+	}
 }
 
 uint32_t canp_mem_slab_get(struct canp_mem *m, uint32_t cls, struct canp_block **out, uint32_t n)
@@ -182,12 +204,15 @@ uint32_t canp_mem_slab_get(struct canp_mem *m, uint32_t cls, struct canp_block *
 			out[got++] = s->free;
 			s->free = s->free->next;
 		}
-		for (; got < n && s->carved < per; s->carved++)
+		slab_unlist_full(s, per);
+		if (got) /* what was used before is enough for now */
+			break;
+		while (got < n && s->carved < per) {
 			out[got++] = carve(m, (uint32_t)(s - m->slabs), cls, s->carved);
-		if (!s->free && s->carved == per) {
-			canp_list_del(&s->link);
-			s->listed = false;
+			/* S1: the header is there before anyone looks for it. */
+			__atomic_store_n(&s->carved, s->carved + 1, __ATOMIC_RELEASE);
 		}
+		slab_unlist_full(s, per);
 	}
 	pthread_mutex_unlock(&m->slab_lock);
 	return got;
@@ -212,36 +237,36 @@ void canp_mem_slab_put(struct canp_mem *m, struct canp_block *const *b, uint32_t
 	pthread_mutex_unlock(&m->slab_lock);
 }
 
-/* Class of a slab in use for blocks, or MEM_NR_CLS. */
-static uint32_t slab_class(const struct canp_mem *m, size_t slab)
-{
-	uint32_t use = __atomic_load_n(&m->slabs[slab].use, __ATOMIC_ACQUIRE);
-
-	return use == MEM_SLAB_FREE || use == MEM_SLAB_BODY ? MEM_NR_CLS : use - 1;
-}
-
-struct canp_block *canp_mem_block_of(const struct canp_mem *m, const void *p)
+uint32_t canp_mem_class_at(const struct canp_mem *m, const void *p)
 {
 	uintptr_t at = (uintptr_t)p, off = at - m->base;
-	uint32_t cls, in;
+	const struct mem_slab *s;
+	uint32_t use, in, i;
 
 	if (canp_likely(off < m->range)) {
-		cls = slab_class(m, off >> MEM_SLAB_SHIFT);
+		s = &m->slabs[off >> MEM_SLAB_SHIFT];
+		use = __atomic_load_n(&s->use, __ATOMIC_ACQUIRE);
+		if (use == MEM_SLAB_FREE || use == MEM_SLAB_BODY || m->cls[use - 1].apart)
+			return MEM_NR_CLS;
 		in = (uint32_t)(off & (MEM_SLAB - 1));
-		if (cls == MEM_NR_CLS || m->cls[cls].apart)
-			return NULL;
-		/* in / stride without a division; exact below 2^21. */
-		if ((uint32_t)((in * m->cls[cls].inv) >> 40) * m->cls[cls].stride != in)
-			return NULL;
+		/* in / stride without a division: exact for multiples of stride below 2^21, and for
+		 * others the product cannot be `in`. */
+		i = (uint32_t)((in * m->cls[use - 1].inv) >> 40);
+		if (i * m->cls[use - 1].stride != in)
+			return MEM_NR_CLS;
 	} else {
 		off = at - (uintptr_t)m->apart;
 		if (off >= (size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(struct canp_block) ||
 		    off % sizeof(struct canp_block))
-			return NULL;
-		cls = slab_class(m, off / sizeof(struct canp_block) / MEM_APART_SLAB);
-		if (cls == MEM_NR_CLS || !m->cls[cls].apart)
-			return NULL;
+			return MEM_NR_CLS;
+		i = (uint32_t)(off / sizeof(struct canp_block));
+		s = &m->slabs[i / MEM_APART_SLAB];
+		i %= MEM_APART_SLAB;
+		use = __atomic_load_n(&s->use, __ATOMIC_ACQUIRE);
+		if (use == MEM_SLAB_FREE || use == MEM_SLAB_BODY || !m->cls[use - 1].apart)
+			return MEM_NR_CLS;
 	}
-	/* The memory is there; a header that was never made has no magic. */
-	return ((struct canp_block *)at)->magic == MEM_MAGIC ? (struct canp_block *)at : NULL;
+	/* S1. What was never made has no header, whatever its memory holds. */
+	return canp_likely(i < __atomic_load_n(&s->carved, __ATOMIC_ACQUIRE)) ? use - 1
+									      : MEM_NR_CLS;
 }

@@ -16,7 +16,7 @@ uint32_t canp_mem_class_of(const struct canp_mem *m, enum canp_mem_tier tier, si
 	unsigned shift;
 
 	if (canp_likely(bytes <= m->lut_max[tier]))
-		return m->lut[tier][(bytes + 63) / 64];
+		return m->lut[tier][(bytes - 1) / 64] / (uint32_t)sizeof(struct mem_mag);
 	shift = 64u - (unsigned)__builtin_clzll(bytes - 1);
 	shift = shift < MEM_LARGE_MIN_SHIFT ? MEM_LARGE_MIN_SHIFT : shift;
 	return shift > MEM_LARGE_MAX_SHIFT ? MEM_NR_CLS
@@ -31,31 +31,25 @@ static CANP_NOINLINE uint64_t clock_coarse(void)
 	return (uint64_t)ts.tv_sec * (uint64_t)CANP_NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-CANP_INLINE uint64_t port_time(const struct canp_mem_port *p)
-{
-	return canp_likely(p->now_ns != 0) ? p->now_ns : clock_coarse();
-}
-
-static CANP_NOINLINE void block_first_use(struct canp_mem_port *p, struct canp_block *b,
-					  unsigned tier)
-{
-	b->fresh = false;
-	p->c.tier[tier].fresh++;
-}
-
 /* Makes a free block live; inside the port, its bytes are paid for. */
 CANP_INLINE void block_start(struct canp_mem_port *p, struct canp_block *b, unsigned tier,
 			     uint64_t now)
 {
-	if (canp_unlikely(b->fresh))
-		block_first_use(p, b, tier);
+	if (canp_unlikely(b->fresh)) {
+		b->fresh = false;
+		p->c.tier[tier].fresh++;
+	}
 	b->len = 0;
 	b->created_ns = now;
-	p->live += (int64_t)b->capacity;
-	if (p->live > p->peak)
-		p->peak = p->live;
 	/* B1: last, so that whoever finds a reference finds the rest. */
 	__atomic_store_n(&b->refs, 1, __ATOMIC_RELEASE);
+}
+
+CANP_INLINE void live_add(struct canp_mem_port *p, uint64_t bytes)
+{
+	p->live += (int64_t)bytes;
+	if (canp_unlikely(p->live > p->peak))
+		p->peak = p->live;
 }
 
 /* ---- the slow way ---- */
@@ -198,13 +192,14 @@ int canp_mem_port_take(struct canp_mem_port *p, enum canp_mem_tier tier, const s
 	if (!ok && (first || !(flags & MEM_SLOW_WAIT)))
 		ok = tight_take(p, cls, n, total, out, after);
 	if (ok) {
-		now = port_time(p);
+		now = p->now_ns ? p->now_ns : clock_coarse();
 		for (unsigned i = 0; i < n; i++) {
 			if (m->cls[cls[i]].large)
 				large_start(p, out[i], tier);
 			p->mag[cls[i]].allocs++;
 			block_start(p, out[i], tier, now);
 		}
+		live_add(p, total);
 	}
 	canp_mem_exit(p);
 	return ok ? 0 : -ENOMEM;
@@ -230,88 +225,135 @@ static CANP_NOINLINE int take_slow(struct canp_mem *m, struct canp_mem_port *p,
 	return rc;
 }
 
+static CANP_NOINLINE int take_slow_one(struct canp_mem *m, struct canp_mem_port *p,
+				       enum canp_mem_tier tier, size_t bytes,
+				       struct canp_block **out)
+{
+	return take_slow(m, p, tier, &bytes, 1, out);
+}
+
 /* ---- allocation ---- */
+
+/* The hit path is written so that what is unlikely is a call at its end: the compiler then saves no
+ * registers. */
+CANP_INLINE int alloc_one(struct canp_mem *m, struct canp_mem_port *p, enum canp_mem_tier tier,
+			  size_t bytes, uint64_t now, struct canp_block **out)
+{
+	struct canp_block *b;
+	struct mem_mag *g;
+	uint32_t n;
+
+	if (canp_unlikely((unsigned)tier >= CANP_MEM_NR_TIERS || bytes - 1 >= m->lut_max[tier]))
+		return take_slow_one(m, p, tier, bytes, out);
+	g = canp_mem_mag(p, m->lut[tier][(bytes - 1) / 64]);
+	if (canp_unlikely(!canp_mem_enter(p)))
+		return take_slow_one(m, p, tier, bytes, out);
+	n = g->n;
+	if (canp_unlikely(!n)) {
+		canp_mem_exit(p);
+		return take_slow_one(m, p, tier, bytes, out);
+	}
+	b = g->b[n - 1];
+	g->n = n - 1;
+	g->allocs++;
+	block_start(p, b, tier, now);
+	live_add(p, b->capacity);
+	canp_mem_exit(p);
+	*out = b;
+	return 0;
+}
+
+static CANP_NOINLINE int alloc_clock(struct canp_mem *m, struct canp_mem_port *p,
+				     enum canp_mem_tier tier, size_t bytes, struct canp_block **out)
+{
+	return alloc_one(m, p, tier, bytes, clock_coarse(), out);
+}
 
 int canp_mem_port_alloc(struct canp_mem_port *p, enum canp_mem_tier tier, size_t bytes,
 			struct canp_block **out)
 {
-	struct canp_mem *m = p->mem;
+	uint64_t now = p->now_ns;
 
-	if (canp_likely(canp_mem_enter(p))) {
-		if (canp_likely((unsigned)tier < CANP_MEM_NR_TIERS &&
-				bytes - 1 < m->lut_max[tier])) {
-			struct mem_mag *g = &p->mag[m->lut[tier][(bytes + 63) / 64]];
-
-			if (canp_likely(g->n)) {
-				struct canp_block *b = g->b[--g->n];
-
-				g->allocs++;
-				block_start(p, b, tier, port_time(p));
-				canp_mem_exit(p);
-				*out = b;
-				return 0;
-			}
-		}
-		canp_mem_exit(p);
-	}
-	return take_slow(m, p, tier, &bytes, 1, out);
+	if (canp_unlikely(!now))
+		return alloc_clock(p->mem, p, tier, bytes, out);
+	return alloc_one(p->mem, p, tier, bytes, now, out);
 }
 
-/* Free blocks from the magazines: all n or none; inside. */
-static bool hits_take(struct canp_mem_port *p, unsigned tier, const size_t *bytes, unsigned n,
-		      struct canp_block **out)
+static CANP_NOINLINE int alloc_find_port(struct canp_mem *m, enum canp_mem_tier tier, size_t bytes,
+					 struct canp_block **out)
+{
+	struct canp_mem_port *p = canp_mem_port_get(m);
+
+	return p ? canp_mem_port_alloc(p, tier, bytes, out)
+		 : take_slow(m, NULL, tier, &bytes, 1, out);
+}
+
+int canp_mem_alloc(struct canp_mem *m, enum canp_mem_tier tier, size_t bytes,
+		   struct canp_block **out)
+{
+	struct canp_mem_port *p = canp_mem_last.port;
+
+	if (canp_unlikely(canp_mem_last.mem_id != m->id))
+		return alloc_find_port(m, tier, bytes, out);
+	if (canp_unlikely(!p->now_ns))
+		return alloc_clock(m, p, tier, bytes, out);
+	return alloc_one(m, p, tier, bytes, p->now_ns, out);
+}
+
+/* Free blocks from the magazines, all n or none, without touching them; inside. Returns their
+ * bytes, 0: none. Requests of one size in a row cost one look. */
+static uint64_t hits_take(struct canp_mem_port *p, unsigned tier, const size_t *bytes, unsigned n,
+			  struct canp_block **out)
 {
 	const struct canp_mem *m = p->mem;
-	const uint8_t *lut = m->lut[tier];
-	uint32_t max = m->lut_max[tier];
-	unsigned i;
+	uint32_t max = m->lut_max[tier], left;
+	uint64_t sum = 0;
+	unsigned i = 0, at;
 
-	for (i = 0; i < n; i++) {
+	while (i < n) {
+		size_t size = bytes[i];
 		struct mem_mag *g;
 
-		if (canp_unlikely(bytes[i] - 1 >= max))
+		if (canp_unlikely(size - 1 >= max))
 			break;
-		g = &p->mag[lut[(bytes[i] + 63) / 64]];
-		if (canp_unlikely(!g->n))
+		g = canp_mem_mag(p, m->lut[tier][(size - 1) / 64]);
+		at = i;
+		for (left = g->n; left && i < n && bytes[i] == size; i++)
+			out[i] = g->b[--left];
+		if (canp_unlikely(i == at))
 			break;
-		out[i] = g->b[--g->n];
-		g->allocs++;
+		g->n = left;
+		g->allocs += i - at;
+		sum += (i - at) * m->cls[g - p->mag].size;
 	}
 	if (canp_likely(i == n))
-		return true;
+		return sum;
 	while (i--) {
 		struct mem_mag *g = &p->mag[out[i]->cls];
 
 		g->b[g->n++] = out[i];
 		g->allocs--;
 	}
-	return false;
+	return 0;
 }
 
 int canp_mem_port_alloc_batch(struct canp_mem_port *p, enum canp_mem_tier tier, const size_t *bytes,
 			      unsigned n, struct canp_block **out)
 {
 	if (n - 1 < CANP_MEM_BATCH_MAX && (unsigned)tier < CANP_MEM_NR_TIERS && canp_mem_enter(p)) {
-		if (canp_likely(hits_take(p, tier, bytes, n, out))) {
-			uint64_t now = port_time(p);
+		uint64_t sum = hits_take(p, tier, bytes, n, out), now;
 
+		if (canp_likely(sum)) {
+			now = p->now_ns ? p->now_ns : clock_coarse();
 			for (unsigned i = 0; i < n; i++)
 				block_start(p, out[i], tier, now);
+			live_add(p, sum);
 			canp_mem_exit(p);
 			return 0;
 		}
 		canp_mem_exit(p);
 	}
 	return take_slow(p->mem, p, tier, bytes, n, out);
-}
-
-int canp_mem_alloc(struct canp_mem *m, enum canp_mem_tier tier, size_t bytes,
-		   struct canp_block **out)
-{
-	struct canp_mem_port *p = canp_mem_port_get(m);
-
-	return canp_likely(p != NULL) ? canp_mem_port_alloc(p, tier, bytes, out)
-				      : take_slow(m, NULL, tier, &bytes, 1, out);
 }
 
 int canp_mem_alloc_batch(struct canp_mem *m, enum canp_mem_tier tier, const size_t *bytes,
@@ -326,15 +368,10 @@ int canp_mem_alloc_batch(struct canp_mem *m, enum canp_mem_tier tier, const size
 /* ---- release ---- */
 
 /* Drops a reference: true when the block is ours to free; *rc = -EINVAL when there was none. */
-CANP_INLINE bool block_drop(struct canp_block *b, int *rc)
+static bool block_drop(struct canp_block *b, int *rc)
 {
 	uint32_t refs = __atomic_load_n(&b->refs, __ATOMIC_ACQUIRE); /* B2: pairs with B1, B3 */
 
-	if (canp_likely(refs == 1)) {
-		/* We hold the only reference, so nobody else can change it. */
-		__atomic_store_n(&b->refs, 0, __ATOMIC_RELAXED);
-		return true;
-	}
 	do {
 		if (refs == 0) {
 			*rc = -EINVAL;
@@ -345,34 +382,24 @@ CANP_INLINE bool block_drop(struct canp_block *b, int *rc)
 	return refs == 1;
 }
 
-static CANP_NOINLINE void large_end(struct canp_mem_port *p, const struct canp_block *b)
+/* One reference back, any case; inside. Returns the bytes to uncharge. */
+static CANP_NOINLINE uint64_t block_end(struct canp_mem_port *p, struct canp_block *b,
+					uint32_t flags, int *rc)
 {
-	p->c.tier[b->tier].large_frees++;
-	p->c.tier[b->tier].large_live -= (int64_t)b->capacity;
-}
+	uint32_t cls;
 
-/* One reference back; inside. In the usual case the block goes into the magazine. Returns the bytes
- * to uncharge. */
-CANP_INLINE uint64_t block_end(struct canp_mem_port *p, struct canp_block *b, uint32_t flags,
-			       int *rc)
-{
-	uint32_t cls = canp_mem_class_at(p->mem, b);
-	struct mem_mag *g;
-
-	if (canp_unlikely(cls == MEM_NR_CLS)) {
+	if (!canp_mem_known(p->mem, b)) {
 		*rc = -EINVAL;
 		return 0;
 	}
-	if (canp_unlikely(!block_drop(b, rc)))
+	if (!block_drop(b, rc))
 		return 0;
-	g = &p->mag[cls];
-	g->frees++;
+	cls = b->cls;
+	p->mag[cls].frees++;
 	p->live -= (int64_t)b->capacity;
-	if (canp_unlikely(cls >= MEM_TIER_CLS))
-		large_end(p, b);
-	if (canp_likely(!flags && g->n < g->max)) {
-		g->b[g->n++] = b;
-		return 0;
+	if (cls >= MEM_TIER_CLS) {
+		p->c.tier[b->tier].large_frees++;
+		p->c.tier[b->tier].large_live -= (int64_t)b->capacity;
 	}
 	if (!(flags & MEM_SLOW_TIGHT))
 		return mag_spill(p, cls, b);
@@ -380,71 +407,121 @@ CANP_INLINE uint64_t block_end(struct canp_mem_port *p, struct canp_block *b, ui
 	return p->mem->cls[cls].size;
 }
 
-static CANP_NOINLINE int release_slow(struct canp_mem_port *p, struct canp_block *const *blocks,
-				      unsigned n, struct mem_after *after)
+/* By any port; p NULL: by a thread that has none. */
+static CANP_NOINLINE int release_slow(struct canp_mem *m, struct canp_mem_port *p,
+				      struct canp_block *const *blocks, unsigned n)
 {
-	uint32_t flags = canp_mem_enter_slow(p);
+	struct canp_mem_port *use = p ? p : m->ports[MEM_HOUSE];
+	struct mem_after after = {0};
+	uint32_t flags;
 	int rc = 0;
 
+	if (!p)
+		pthread_mutex_lock(&m->house_lock);
+	flags = canp_mem_enter_slow(use);
 	for (unsigned i = 0; i < n; i++)
-		after->uncharge += block_end(p, blocks[i], flags, &rc);
-	canp_mem_exit(p);
+		after.uncharge += block_end(use, blocks[i], flags, &rc);
+	canp_mem_exit(use);
+	if (!p)
+		pthread_mutex_unlock(&m->house_lock);
+	canp_mem_after(m, &after);
 	return rc;
+}
+
+static CANP_NOINLINE int release_slow_one(struct canp_mem *m, struct canp_mem_port *p,
+					  struct canp_block *b)
+{
+	return release_slow(m, p, &b, 1);
+}
+
+/* The usual case: the only reference, and room in the magazine; large classes have none. */
+CANP_INLINE int release_one(struct canp_mem *m, struct canp_mem_port *p, struct canp_block *b)
+{
+	struct mem_mag *g;
+	uint32_t n;
+
+	if (canp_unlikely(!canp_mem_known(m, b) || !canp_mem_enter(p)))
+		return release_slow_one(m, p, b);
+	g = canp_mem_mag(p, b->mag);
+	n = g->n;
+	/* B2. We hold the only reference, so nobody else can change it. */
+	if (canp_unlikely(__atomic_load_n(&b->refs, __ATOMIC_ACQUIRE) != 1 || n >= g->max)) {
+		canp_mem_exit(p);
+		return release_slow_one(m, p, b);
+	}
+	__atomic_store_n(&b->refs, 0, __ATOMIC_RELAXED);
+	g->b[n] = b;
+	g->n = n + 1;
+	g->frees++;
+	p->live -= (int64_t)b->capacity;
+	canp_mem_exit(p);
+	return 0;
+}
+
+int canp_mem_port_release(struct canp_mem_port *p, struct canp_block *b)
+{
+	return release_one(p->mem, p, b);
+}
+
+static CANP_NOINLINE int release_find_port(struct canp_mem *m, struct canp_block *b)
+{
+	return release_slow(m, canp_mem_port_get(m), &b, 1);
+}
+
+int canp_mem_release(struct canp_mem *m, struct canp_block *b)
+{
+	if (canp_unlikely(canp_mem_last.mem_id != m->id))
+		return release_find_port(m, b);
+	return release_one(m, canp_mem_last.port, b);
+}
+
+/* As many as are the usual case and of one class; inside. Returns how many. */
+static unsigned run_end(struct canp_mem_port *p, struct canp_block *const *blocks, unsigned n)
+{
+	const struct canp_mem *m = p->mem;
+	struct mem_mag *g;
+	uint32_t have, max, mag;
+	unsigned i = 0;
+
+	if (canp_unlikely(!canp_mem_known(m, blocks[0])))
+		return 0;
+	mag = blocks[0]->mag;
+	g = canp_mem_mag(p, mag);
+	max = g->max;
+	for (have = g->n; i < n && have < max; i++) {
+		struct canp_block *b = blocks[i];
+
+		if (!canp_mem_known(m, b) || b->mag != mag ||
+		    __atomic_load_n(&b->refs, __ATOMIC_ACQUIRE) != 1) /* B2 */
+			break;
+		__atomic_store_n(&b->refs, 0, __ATOMIC_RELAXED);
+		g->b[have++] = b;
+	}
+	g->n = have;
+	g->frees += i;
+	p->live -= (int64_t)(i * m->cls[g - p->mag].size);
+	return i;
 }
 
 int canp_mem_port_release_batch(struct canp_mem_port *p, struct canp_block *const *blocks,
 				unsigned n)
 {
 	struct mem_after after = {0};
+	unsigned i = 0;
 	int rc = 0;
 
-	if (canp_likely(canp_mem_enter(p))) {
-		for (unsigned i = 0; i < n; i++)
-			after.uncharge += block_end(p, blocks[i], 0, &rc);
-		canp_mem_exit(p);
-	} else {
-		rc = release_slow(p, blocks, n, &after);
+	if (canp_unlikely(!canp_mem_enter(p)))
+		return release_slow(p->mem, p, blocks, n);
+	while (i < n) {
+		unsigned run = run_end(p, blocks + i, n - i);
+
+		i += run;
+		if (!run)
+			after.uncharge += block_end(p, blocks[i++], 0, &rc);
 	}
-	if (canp_unlikely(after.uncharge))
-		canp_mem_after(p->mem, &after);
+	canp_mem_exit(p);
+	canp_mem_after(p->mem, &after);
 	return rc;
-}
-
-int canp_mem_port_release(struct canp_mem_port *p, struct canp_block *b)
-{
-	struct mem_after after = {0};
-	int rc = 0;
-
-	if (canp_likely(canp_mem_enter(p))) {
-		after.uncharge = block_end(p, b, 0, &rc);
-		canp_mem_exit(p);
-	} else {
-		rc = release_slow(p, &b, 1, &after);
-	}
-	if (canp_unlikely(after.uncharge))
-		canp_mem_after(p->mem, &after);
-	return rc;
-}
-
-/* By a thread that has no port. */
-static CANP_NOINLINE int release_house(struct canp_mem *m, struct canp_block *const *blocks,
-				       unsigned n)
-{
-	struct mem_after after = {0};
-	int rc;
-
-	pthread_mutex_lock(&m->house_lock);
-	rc = release_slow(m->ports[MEM_HOUSE], blocks, n, &after);
-	pthread_mutex_unlock(&m->house_lock);
-	canp_mem_after(m, &after);
-	return rc;
-}
-
-int canp_mem_release(struct canp_mem *m, struct canp_block *b)
-{
-	struct canp_mem_port *p = canp_mem_port_get(m);
-
-	return canp_likely(p != NULL) ? canp_mem_port_release(p, b) : release_house(m, &b, 1);
 }
 
 int canp_mem_release_batch(struct canp_mem *m, struct canp_block *const *blocks, unsigned n)
@@ -452,7 +529,7 @@ int canp_mem_release_batch(struct canp_mem *m, struct canp_block *const *blocks,
 	struct canp_mem_port *p = canp_mem_port_get(m);
 
 	return canp_likely(p != NULL) ? canp_mem_port_release_batch(p, blocks, n)
-				      : release_house(m, blocks, n);
+				      : release_slow(m, NULL, blocks, n);
 }
 
 struct canp_block *canp_block_ref(struct canp_block *b)

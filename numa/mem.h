@@ -67,10 +67,11 @@ struct canp_mem_port;
 
 /* A block's header. Its fields are private to mem*.c and to the functions below. */
 struct canp_block {
-	uint32_t refs; /* 0: free */
+	uint64_t check; /* its address and the pool's key: it is a header */
+	uint32_t refs;  /* 0: free */
+	uint32_t mag;   /* offset of its class's magazine in a port */
 	uint32_t slab;
-	uint16_t cls;
-	uint8_t tier;
+	uint8_t cls, tier;
 	bool fresh; /* never handed out yet */
 	uint64_t len, capacity, created_ns;
 	void *data;

@@ -127,9 +127,8 @@ static void class_set(struct canp_mem *m, uint32_t cls, uint64_t size, unsigned 
 	if (size <= MEM_SLAB) {
 		c->stride = (uint32_t)(size + (c->apart ? 0 : sizeof(struct canp_block)));
 		c->per_slab = (uint32_t)(MEM_SLAB / c->stride);
-		c->inv = (((uint64_t)1 << 40) + c->stride - 1) / c->stride;
 	}
-	c->mag = (uint32_t)canp_min(m->chunk / size, (uint64_t)MEM_MAG);
+	c->mag = large ? 0 : (uint32_t)canp_min(m->chunk / size, (uint64_t)MEM_MAG);
 }
 
 static int tier_init(struct canp_mem *m, unsigned t)
@@ -140,13 +139,13 @@ static int tier_init(struct canp_mem *m, unsigned t)
 	for (unsigned i = 0; i < n; i++)
 		class_set(m, t * CANP_MEM_CLASSES_MAX + i, o->classes[t][i], t, false);
 	m->lut_max[t] = o->classes[t][n - 1];
-	m->lut[t] = malloc(m->lut_max[t] / 64 + 1);
+	m->lut[t] = malloc(m->lut_max[t] / 64 * sizeof(*m->lut[t]));
 	if (!m->lut[t])
 		return -ENOMEM;
-	for (uint32_t i = 0; i <= m->lut_max[t] / 64; i++) {
-		while (o->classes[t][c] < i * 64)
+	for (uint32_t i = 0; i < m->lut_max[t] / 64; i++) {
+		while (o->classes[t][c] < (i + 1) * 64)
 			c++;
-		m->lut[t][i] = (uint8_t)(t * CANP_MEM_CLASSES_MAX + c);
+		m->lut[t][i] = (uint16_t)((t * CANP_MEM_CLASSES_MAX + c) * sizeof(struct mem_mag));
 	}
 	return 0;
 }
@@ -166,18 +165,18 @@ static int mem_init(struct canp_mem *m)
 	int rc = 0;
 
 	m->id = __atomic_add_fetch(&ids, 1, __ATOMIC_RELAXED);
-	m->fence = canp_mem_needs_fence();
 	m->limit = m->opts.max_total_memory;
 	m->thr = (uint64_t)((double)m->limit * m->opts.memory_warning_threshold);
 	m->soft = m->thr / 8 * 7;
 	/* Bytes of one magazine. All magazines of all ports must fit well below `soft`, or the pool
-	 * would go TIGHT and back for nothing: some 25 classes x 64 ports x 1/4096 is 2/5. */
+	 * would go TIGHT and back for nothing: 24 classes x 64 ports / 4096 is 3/8. */
 	m->chunk = canp_min(m->limit / 4096, (uint64_t)(256 * CANP_KIB));
 	m->armed = 1;
 	locks_init(m);
 	canp_list_init(&m->waiters);
+	m->slow = canp_mem_needs_fence() ? MEM_SLOW_FENCE : 0;
 	if (m->opts.fail_every)
-		m->slow = MEM_SLOW_FAIL;
+		m->slow |= MEM_SLOW_FAIL;
 	for (unsigned t = 0; t < CANP_MEM_NR_TIERS && !rc; t++)
 		rc = tier_init(m, t);
 	for (uint32_t i = 0; i < MEM_NR_LARGE; i++)

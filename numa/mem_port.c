@@ -26,10 +26,7 @@ static pthread_key_t thread_key;
 static bool have_membarrier;
 
 /* The port used last, and all ports of this thread. */
-static __thread struct {
-	uint64_t mem_id;
-	struct canp_mem_port *port;
-} last;
+__thread struct mem_last canp_mem_last;
 static __thread struct canp_mem_port *mine;
 
 /* Takes the port of pool m (NULL: any) from this thread and gives it back. Returns false when there
@@ -46,12 +43,8 @@ static void thread_ends(void *arg)
 static void process_init(void)
 {
 	pthread_key_create(&thread_key, thread_ends);
-#ifdef __SANITIZE_THREAD__
-	have_membarrier = false; /* the sanitizer knows fences, not this call */
-#else
 	have_membarrier =
 		syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-#endif
 }
 
 bool canp_mem_needs_fence(void)
@@ -66,7 +59,7 @@ void canp_mem_stop(struct canp_mem *m)
 {
 	pthread_mutex_lock(&m->world);
 	__atomic_or_fetch(&m->slow, MEM_SLOW_STOP, __ATOMIC_SEQ_CST);
-	if (!m->fence) /* else the line above is one, with the exchange of enter */
+	if (!(m->slow & MEM_SLOW_FENCE)) /* else enter is one, and the line above */
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 	for (unsigned i = 0; i < MEM_NR_PORTS; i++) {
 		struct canp_mem_port *p = m->ports[i];
@@ -169,8 +162,8 @@ static bool thread_leaves(struct canp_mem *m)
 	if (p) {
 		*pp = p->thread_next;
 		m = p->mem;
-		if (last.mem_id == m->id)
-			last.mem_id = 0;
+		if (canp_mem_last.mem_id == m->id)
+			canp_mem_last.mem_id = 0;
 		after.uncharge = port_retire(m, p);
 	}
 	pthread_mutex_unlock(&registry);
@@ -238,16 +231,16 @@ static struct canp_mem_port *port_find(struct canp_mem *m)
 	}
 	pthread_mutex_unlock(&registry);
 	if (p) {
-		last.mem_id = m->id;
-		last.port = p;
+		canp_mem_last.mem_id = m->id;
+		canp_mem_last.port = p;
 	}
 	return p;
 }
 
 struct canp_mem_port *canp_mem_port_get(struct canp_mem *m)
 {
-	if (canp_likely(last.mem_id == m->id))
-		return last.port;
+	if (canp_likely(canp_mem_last.mem_id == m->id))
+		return canp_mem_last.port;
 	return port_find(m);
 }
 

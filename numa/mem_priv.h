@@ -47,13 +47,13 @@
 #define MEM_NR_PORTS (CANP_MEM_PORTS_MAX + 1u)
 #define MEM_HOUSE    CANP_MEM_PORTS_MAX
 
+CANP_STATIC_ASSERT(MEM_NR_CLS < 256, "struct canp_block.cls");
 CANP_STATIC_ASSERT(sizeof(struct canp_block) == 64, "one line before the data");
 
 struct mem_class {
 	uint64_t size;     /* 0: no such class */
 	uint32_t stride;   /* bytes from block to block in a slab, header included */
 	uint32_t per_slab; /* 0: a block is a run of slabs */
-	uint64_t inv;      /* ceil(2^40 / stride) */
 	uint32_t slabs;    /* length of the run */
 	uint32_t mag;      /* magazine size, 0: none */
 	uint8_t tier;
@@ -86,6 +86,8 @@ struct mem_mag {
 	struct canp_block *b[MEM_MAG];
 };
 
+CANP_STATIC_ASSERT(sizeof(struct mem_mag) * MEM_NR_CLS < 65536, "canp_mem.lut");
+
 struct mem_counts {
 	struct {
 		uint64_t allocs, frees;
@@ -112,22 +114,24 @@ struct canp_mem_port {
 
 /* Bits of canp_mem.slow: why enter refuses. */
 #define MEM_SLOW_STOP  1u
-#define MEM_SLOW_TIGHT 2u /* cleared under wait_lock, while nobody waits */
-#define MEM_SLOW_WAIT  4u /* somebody waits; changed under wait_lock */
-#define MEM_SLOW_FAIL  8u /* fault injection */
+#define MEM_SLOW_TIGHT 2u  /* cleared under wait_lock, while nobody waits */
+#define MEM_SLOW_WAIT  4u  /* somebody waits; changed under wait_lock */
+#define MEM_SLOW_FAIL  8u  /* fault injection */
+#define MEM_SLOW_FENCE 16u /* no membarrier(2): every enter is a full fence, by the slow way */
 
 struct canp_mem {
 	/* read by all, written rarely */
 	CANP_ALIGNED(CANP_CACHELINE) uint32_t slow;
-	bool fence; /* no membarrier: every enter is a full fence */
 	uint64_t id;
 	uintptr_t base;
+	size_t backed; /* bytes from base on that have memory, and may be read */
+	uint64_t key;
 	size_t range; /* bytes reserved */
 	struct canp_block *apart;
 	struct mem_slab *slabs;
 	uint32_t nr_slabs;
 	uint32_t lut_max[CANP_MEM_NR_TIERS];
-	uint8_t *lut[CANP_MEM_NR_TIERS]; /* class by (bytes + 63) / 64 */
+	uint16_t *lut[CANP_MEM_NR_TIERS]; /* offset of the magazine by (bytes - 1) / 64 */
 	struct mem_class cls[MEM_NR_CLS];
 	uint64_t limit, soft, thr, chunk;
 	struct canp_mem_opts opts;
@@ -177,9 +181,18 @@ void *canp_mem_records(size_t bytes);
 /* Up to n free blocks of a class from slabs; returns how many. Any thread. */
 uint32_t canp_mem_slab_get(struct canp_mem *m, uint32_t cls, struct canp_block **out, uint32_t n);
 void canp_mem_slab_put(struct canp_mem *m, struct canp_block *const *b, uint32_t n);
-/* Class of the block that a pointer means, or MEM_NR_CLS when it cannot be one; reads only the
- * pool's own records. */
-uint32_t canp_mem_class_at(const struct canp_mem *m, const void *p);
+/* As canp_mem_known(), for pointers outside of the range: headers that stand apart. */
+bool canp_mem_known_apart(const struct canp_mem *m, const struct canp_block *b);
+
+/* The pointer is a block of this pool, live or free. What is read is our own memory; a header is
+ * known by its check, which is cleared when its slab goes to another class, and which data cannot
+ * hold but by a chance of 2^-64. */
+CANP_INLINE bool canp_mem_known(const struct canp_mem *m, const struct canp_block *b)
+{
+	if (canp_unlikely((uintptr_t)b - m->base >= __atomic_load_n(&m->backed, __ATOMIC_RELAXED)))
+		return canp_mem_known_apart(m, b);
+	return canp_likely(!((uintptr_t)b % sizeof(*b)) && b->check == ((uintptr_t)b ^ m->key));
+}
 
 /* ---- mem_depot.c ---- */
 int canp_mem_depots_create(struct canp_mem *m);
@@ -197,13 +210,14 @@ CANP_INLINE bool canp_mem_enter(struct canp_mem_port *p)
 	const struct canp_mem *m = p->mem;
 
 	/* M1: either the stopper sees busy, or we see its flag: membarrier() of the stopper puts a
-	 * fence between these two lines; where it cannot be had, the exchange is one. */
-	if (canp_unlikely(m->fence)) {
-		__atomic_exchange_n(&p->busy, 1, __ATOMIC_SEQ_CST);
-	} else {
-		__atomic_store_n(&p->busy, 1, __ATOMIC_RELAXED);
-		__asm__ volatile("" ::: "memory");
-	}
+	 * fence between these two lines. The thread sanitizer does not know it, so there the store
+	 * is a fence. */
+#ifdef __SANITIZE_THREAD__
+	__atomic_exchange_n(&p->busy, 1, __ATOMIC_SEQ_CST);
+#else
+	__atomic_store_n(&p->busy, 1, __ATOMIC_RELAXED);
+	__asm__ volatile("" ::: "memory");
+#endif
 	if (canp_likely(__atomic_load_n(&m->slow, __ATOMIC_SEQ_CST) == 0))
 		return true;
 	__atomic_store_n(&p->busy, 0, __ATOMIC_RELEASE);
@@ -223,6 +237,10 @@ void canp_mem_go(struct canp_mem *m);
  * uncharged. */
 uint64_t canp_mem_port_flush(struct canp_mem_port *p);
 /* Adds a port's counts. World is stopped, or the port's thread calls. */
+extern __thread struct mem_last {
+	uint64_t mem_id;
+	struct canp_mem_port *port;
+} canp_mem_last; /* the port used last by this thread */
 void canp_mem_counts_add(struct mem_counts *to, const struct canp_mem_port *p);
 int canp_mem_house_create(struct canp_mem *m);
 void canp_mem_ports_destroy(struct canp_mem *m);
@@ -239,6 +257,10 @@ void canp_mem_tighten(struct canp_mem *m);
 void canp_mem_after(struct canp_mem *m, const struct mem_after *after);
 
 /* ---- mem.c ---- */
+CANP_INLINE struct mem_mag *canp_mem_mag(struct canp_mem_port *p, uint32_t off)
+{
+	return (struct mem_mag *)((uint8_t *)p->mag + off);
+}
 uint32_t canp_mem_class_of(const struct canp_mem *m, enum canp_mem_tier tier, size_t bytes);
 /* The slow way for a port of the calling thread, or the house under its lock. first: the caller is
  * the first who waits. */

@@ -10,8 +10,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
+#include "core/base/hash.h"
 #include "numa/mem_priv.h"
 #include "numa/topology.h"
 
@@ -67,6 +70,8 @@ int canp_mem_range_create(struct canp_mem *m)
 	}
 	for (uint32_t c = 0; c < MEM_NR_CLS; c++)
 		canp_list_init(&m->part[c]);
+	if (getrandom(&m->key, sizeof(m->key), 0) != (ssize_t)sizeof(m->key))
+		m->key = canp_hash_mix(canp_clock_ns() ^ (uintptr_t)m->base);
 	return 0;
 }
 
@@ -125,6 +130,7 @@ static int64_t slab_run(struct canp_mem *m, uint32_t n)
 	if (m->nr_slabs - m->slab_next < n || back(m, m->slab_next, n))
 		return -1;
 	m->slab_next += n;
+	__atomic_store_n(&m->backed, (size_t)m->slab_next << MEM_SLAB_SHIFT, __ATOMIC_RELEASE);
 	return (int64_t)m->slab_next - n;
 }
 
@@ -141,22 +147,31 @@ static struct mem_slab *slab_open(struct canp_mem *m, uint32_t cls)
 	for (uint32_t i = 1; i < n; i++)
 		s[i].use = MEM_SLAB_BODY;
 	canp_list_init(&s->link);
-	/* Last: from here on pointers into it are looked at. */
-	__atomic_store_n(&s->use, (uint16_t)(cls + 1), __ATOMIC_RELEASE);
+	s->use = (uint16_t)(cls + 1);
 	return s;
+}
+
+static struct canp_block *header(const struct canp_mem *m, uint32_t slab, uint32_t cls, uint32_t i)
+{
+	const struct mem_class *c = &m->cls[cls];
+
+	return c->apart ? &m->apart[(size_t)slab * MEM_APART_SLAB + i]
+			: (struct canp_block *)(m->base + ((size_t)slab << MEM_SLAB_SHIFT) +
+						(size_t)i * c->stride);
 }
 
 static void slab_close(struct canp_mem *m, struct mem_slab *s)
 {
-	const struct mem_class *c = &m->cls[s->use - 1];
-	uint32_t n = c->per_slab ? 1 : c->slabs;
+	uint32_t cls = s->use - 1u, n = m->cls[cls].per_slab ? 1 : m->cls[cls].slabs;
 
 	if (s->listed) {
 		canp_list_del(&s->link);
 		s->listed = false;
 	}
+	for (uint32_t i = 0; i < s->carved; i++)
+		header(m, (uint32_t)(s - m->slabs), cls, i)->check = 0;
 	for (uint32_t i = 0; i < n; i++)
-		__atomic_store_n(&s[i].use, MEM_SLAB_FREE, __ATOMIC_RELEASE);
+		s[i].use = MEM_SLAB_FREE;
 	m->slabs_free += n;
 }
 
@@ -165,10 +180,11 @@ static struct canp_block *carve(struct canp_mem *m, uint32_t slab, uint32_t cls,
 {
 	const struct mem_class *c = &m->cls[cls];
 	uintptr_t at = m->base + ((size_t)slab << MEM_SLAB_SHIFT) + (size_t)i * c->stride;
-	struct canp_block *b =
-		c->apart ? &m->apart[(size_t)slab * MEM_APART_SLAB + i] : (struct canp_block *)at;
+	struct canp_block *b = header(m, slab, cls, i);
 
-	*b = (struct canp_block){.cls = (uint16_t)cls,
+	*b = (struct canp_block){.check = (uintptr_t)b ^ m->key,
+				 .mag = (uint32_t)(cls * sizeof(struct mem_mag)),
+				 .cls = (uint8_t)cls,
 				 .fresh = true,
 				 .slab = slab,
 				 .capacity = c->size,
@@ -207,15 +223,21 @@ uint32_t canp_mem_slab_get(struct canp_mem *m, uint32_t cls, struct canp_block *
 		slab_unlist_full(s, per);
 		if (got) /* what was used before is enough for now */
 			break;
-		while (got < n && s->carved < per) {
+		for (; got < n && s->carved < per; s->carved++)
 			out[got++] = carve(m, (uint32_t)(s - m->slabs), cls, s->carved);
-			/* S1: the header is there before anyone looks for it. */
-			__atomic_store_n(&s->carved, s->carved + 1, __ATOMIC_RELEASE);
-		}
 		slab_unlist_full(s, per);
 	}
 	pthread_mutex_unlock(&m->slab_lock);
 	return got;
+}
+
+/* The only slab with free blocks of its class stays open: it may be wanted again at once. */
+static bool slab_keep(const struct canp_mem *m, const struct mem_slab *s)
+{
+	const struct canp_list *part = &m->part[s->use - 1];
+
+	return m->cls[s->use - 1].per_slab > 1 &&
+	       (canp_list_empty(part) || (part->next == &s->link && part->prev == &s->link));
 }
 
 void canp_mem_slab_put(struct canp_mem *m, struct canp_block *const *b, uint32_t n)
@@ -227,7 +249,7 @@ void canp_mem_slab_put(struct canp_mem *m, struct canp_block *const *b, uint32_t
 		b[i]->next = s->free;
 		s->free = b[i];
 		s->nr_free++;
-		if (s->nr_free == s->carved) {
+		if (s->nr_free == s->carved && !slab_keep(m, s)) {
 			slab_close(m, s);
 		} else if (!s->listed) {
 			canp_list_add_tail(&m->part[s->use - 1], &s->link);
@@ -237,36 +259,10 @@ void canp_mem_slab_put(struct canp_mem *m, struct canp_block *const *b, uint32_t
 	pthread_mutex_unlock(&m->slab_lock);
 }
 
-uint32_t canp_mem_class_at(const struct canp_mem *m, const void *p)
+bool canp_mem_known_apart(const struct canp_mem *m, const struct canp_block *b)
 {
-	uintptr_t at = (uintptr_t)p, off = at - m->base;
-	const struct mem_slab *s;
-	uint32_t use, in, i;
+	uintptr_t off = (uintptr_t)b - (uintptr_t)m->apart;
 
-	if (canp_likely(off < m->range)) {
-		s = &m->slabs[off >> MEM_SLAB_SHIFT];
-		use = __atomic_load_n(&s->use, __ATOMIC_ACQUIRE);
-		if (use == MEM_SLAB_FREE || use == MEM_SLAB_BODY || m->cls[use - 1].apart)
-			return MEM_NR_CLS;
-		in = (uint32_t)(off & (MEM_SLAB - 1));
-		/* in / stride without a division: exact for multiples of stride below 2^21, and for
-		 * others the product cannot be `in`. */
-		i = (uint32_t)((in * m->cls[use - 1].inv) >> 40);
-		if (i * m->cls[use - 1].stride != in)
-			return MEM_NR_CLS;
-	} else {
-		off = at - (uintptr_t)m->apart;
-		if (off >= (size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(struct canp_block) ||
-		    off % sizeof(struct canp_block))
-			return MEM_NR_CLS;
-		i = (uint32_t)(off / sizeof(struct canp_block));
-		s = &m->slabs[i / MEM_APART_SLAB];
-		i %= MEM_APART_SLAB;
-		use = __atomic_load_n(&s->use, __ATOMIC_ACQUIRE);
-		if (use == MEM_SLAB_FREE || use == MEM_SLAB_BODY || !m->cls[use - 1].apart)
-			return MEM_NR_CLS;
-	}
-	/* S1. What was never made has no header, whatever its memory holds. */
-	return canp_likely(i < __atomic_load_n(&s->carved, __ATOMIC_ACQUIRE)) ? use - 1
-									      : MEM_NR_CLS;
+	return off < (size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(*b) && off % sizeof(*b) == 0 &&
+	       b->check == ((uintptr_t)b ^ m->key);
 }

@@ -57,9 +57,11 @@ bool canp_mem_needs_fence(void)
 
 void canp_mem_stop(struct canp_mem *m)
 {
+	uint32_t flags;
+
 	pthread_mutex_lock(&m->world);
-	__atomic_or_fetch(&m->slow, MEM_SLOW_STOP, __ATOMIC_SEQ_CST);
-	if (!(m->slow & MEM_SLOW_FENCE)) /* else enter is one, and the line above */
+	flags = __atomic_or_fetch(&m->slow, MEM_SLOW_STOP, __ATOMIC_SEQ_CST);
+	if (!(flags & MEM_SLOW_FENCE)) /* else enter is one, and the line above */
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 	for (unsigned i = 0; i < MEM_NR_PORTS; i++) {
 		struct canp_mem_port *p = m->ports[i];

@@ -554,7 +554,7 @@ static void B23_blocks_go_back_whatever_the_ending(void **state)
 	struct canp_exec_stats st;
 	struct canp_future *f;
 	bool started;
-	struct gate g;
+	struct gate g[2];
 
 	(void)state;
 	for (unsigned how = 0; how < 6; how++) {
@@ -566,7 +566,7 @@ static void B23_blocks_go_back_whatever_the_ending(void **state)
 		d.fn = how >= 4 ? until_cancelled : see_blocks;
 		d.arg = &started;
 		if (how == 2 || how == 3)
-			gate_close(ex, &g);
+			gate_close(ex, &g[how - 2]);
 		assert_int_equal(canp_submit(ex, &d, &f), 0);
 		if (how == 2) {
 			assert_int_equal(canp_future_cancel(f), 0);
@@ -575,7 +575,7 @@ static void B23_blocks_go_back_whatever_the_ending(void **state)
 		if (how == 3)
 			nap_ms(10);
 		if (how == 2 || how == 3)
-			gate_open(&g);
+			gate_open(&g[how - 2]);
 		if (how == 4) {
 			while (!__atomic_load_n(&started, __ATOMIC_ACQUIRE))
 				sched_yield();

@@ -257,6 +257,7 @@ void canp_exec_destroy(struct canp_exec *ex)
 		canp_runtime_stop(ex->rt);
 		canp_runtime_wait(ex->rt);
 	}
+	__atomic_store_n(&ex->stopped, true, __ATOMIC_RELEASE);
 	ex->orphans = exec_sweep(ex);
 	__atomic_store_n(&ex->dead, true, __ATOMIC_RELEASE);
 	canp_runtime_destroy(ex->rt);

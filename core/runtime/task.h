@@ -127,8 +127,7 @@ int canp_exec_create(const struct canp_exec_opts *opts, struct canp_exec **out);
 /* Ends what was queued as -ESHUTDOWN, waits for running tasks, stops the reactors. Futures that are
  * still held stay valid until put. */
 /* Continuations of what ends here run on the calling thread. No other call may use ex meanwhile;
- * an executor that was attached to a runtime is destroyed after canp_runtime_wait() and before
- * canp_runtime_destroy(). NULL is allowed. */
+ * an executor that was attached to a runtime is destroyed after that runtime. NULL is allowed. */
 void canp_exec_destroy(struct canp_exec *ex);
 struct canp_mem *canp_exec_mem(struct canp_exec *ex); /* memory_pool() of the source document */
 unsigned canp_exec_nr_shards(const struct canp_exec *ex);

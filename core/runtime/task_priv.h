@@ -163,9 +163,9 @@ struct canp_exec {
 	struct canp_runtime *rt; /* own */
 	struct canp_mem *mem;
 	bool own_mem;
-	bool closing, dead; /* atomic */
-	unsigned nr_ports;  /* atomic: ports ever used */
-	uint64_t orphans;   /* futures held after destroy */
+	bool closing, stopped, dead; /* atomic: no submits; no reactors; no ports */
+	unsigned nr_ports;           /* atomic: ports ever used */
+	uint64_t orphans;            /* futures held after destroy */
 	uint32_t caps[CANP_TASK_NR_TYPES];
 	CANP_ALIGNED(128) uint32_t running[CANP_TASK_NR_TYPES];
 	uint32_t running_max[CANP_TASK_NR_TYPES];

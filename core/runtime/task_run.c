@@ -57,7 +57,7 @@ static void shard_kick(struct canp_exec *ex, struct task_port *p, unsigned i)
 {
 	struct canp_shard *s = __atomic_load_n(&ex->sh[i].s, __ATOMIC_ACQUIRE);
 
-	if (!s || __atomic_load_n(&ex->dead, __ATOMIC_RELAXED))
+	if (!s || __atomic_load_n(&ex->stopped, __ATOMIC_RELAXED))
 		return;
 	if (p) {
 		task_counts_begin(&p->c);

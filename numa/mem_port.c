@@ -17,16 +17,16 @@
 
 #include "numa/mem_priv.h"
 
+#define STOP_YIELDS   200u
+#define STOP_SLEEP_US 50u
+
 static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t thread_key;
 static bool have_membarrier;
 
 /* The port used last, and all ports of this thread. */
-static __thread struct {
-	uint64_t mem_id;
-	struct canp_mem_port *port;
-} last;
+__thread struct mem_last canp_mem_last;
 static __thread struct canp_mem_port *mine;
 
 /* Takes the port of pool m (NULL: any) from this thread and gives it back. Returns false when there
@@ -43,12 +43,8 @@ static void thread_ends(void *arg)
 static void process_init(void)
 {
 	pthread_key_create(&thread_key, thread_ends);
-#ifdef __SANITIZE_THREAD__
-	have_membarrier = false; /* the sanitizer knows fences, not this call */
-#else
 	have_membarrier =
 		syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-#endif
 }
 
 bool canp_mem_needs_fence(void)
@@ -63,16 +59,18 @@ void canp_mem_stop(struct canp_mem *m)
 {
 	pthread_mutex_lock(&m->world);
 	__atomic_or_fetch(&m->slow, MEM_SLOW_STOP, __ATOMIC_SEQ_CST);
-	if (m->fence)
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	else
+	if (!(m->slow & MEM_SLOW_FENCE)) /* else enter is one, and the line above */
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 	for (unsigned i = 0; i < MEM_NR_PORTS; i++) {
 		struct canp_mem_port *p = m->ports[i];
 
-		/* M2: pairs with canp_mem_exit(). */
-		while (p && __atomic_load_n(&p->busy, __ATOMIC_ACQUIRE))
-			sched_yield();
+		/* M2: pairs with canp_mem_exit(). SEQ_CST for the case without membarrier. */
+		for (unsigned n = 0; p && __atomic_load_n(&p->busy, __ATOMIC_SEQ_CST); n++) {
+			if (n < STOP_YIELDS)
+				sched_yield();
+			else /* its thread has a lower priority than we: let it run */
+				usleep(STOP_SLEEP_US);
+		}
 	}
 }
 
@@ -99,66 +97,63 @@ uint32_t canp_mem_enter_slow(struct canp_mem_port *p)
 	}
 }
 
-void canp_mem_counts_add(struct mem_counts *to, const struct mem_counts *c)
+void canp_mem_counts_add(struct mem_counts *to, const struct canp_mem_port *p)
 {
-	to->allocs += c->allocs;
-	to->frees += c->frees;
-	to->fresh += c->fresh;
-	to->large += c->large;
-	to->live_bytes += c->live_bytes;
-	to->live_blocks += c->live_blocks;
-	for (unsigned t = 0; t < CANP_MEM_NR_TIERS; t++) {
-		to->tier[t].allocs += c->tier[t].allocs;
-		to->tier[t].fresh += c->tier[t].fresh;
-		to->tier[t].live += c->tier[t].live;
+	for (uint32_t c = 0; c < MEM_NR_CLS; c++) {
+		to->cls[c].allocs += p->mag[c].allocs;
+		to->cls[c].frees += p->mag[c].frees;
 	}
-}
-
-void canp_mem_counts_sum(const struct canp_mem *m, struct mem_counts *sum)
-{
-	*sum = m->gone;
-	for (unsigned i = 0; i < MEM_NR_PORTS; i++) {
-		if (m->ports[i])
-			canp_mem_counts_add(sum, &m->ports[i]->c);
+	for (unsigned t = 0; t < CANP_MEM_NR_TIERS; t++) {
+		to->tier[t].fresh += p->c.tier[t].fresh;
+		to->tier[t].large_allocs += p->c.tier[t].large_allocs;
+		to->tier[t].large_frees += p->c.tier[t].large_frees;
+		to->tier[t].large_live += p->c.tier[t].large_live;
 	}
 }
 
 /* ---- ports ---- */
 
-/* Empties the magazines; nobody is inside the port. */
-static void port_flush(struct canp_mem *m, struct canp_mem_port *p)
+uint64_t canp_mem_port_flush(struct canp_mem_port *p)
 {
+	struct canp_mem *m = p->mem;
+	uint64_t bytes = 0;
+
 	for (uint32_t c = 0; c < MEM_NR_CLS; c++) {
 		struct mem_mag *g = &p->mag[c];
 
-		if (g->n)
-			canp_mem_depot_put(m, c, g->b, g->n, p->index);
+		if (!g->n)
+			continue;
+		canp_mem_depot_put(m, c, g->b, g->n, p->index);
+		bytes += g->n * m->cls[c].size;
 		g->n = 0;
 	}
+	return bytes;
 }
 
 /* The port's slot is free for another thread; its counts go into m->gone. Registry held. Returns
- * the credit to give back. */
+ * the bytes to uncharge. */
 static uint64_t port_retire(struct canp_mem *m, struct canp_mem_port *p)
 {
-	uint64_t credit;
+	uint64_t bytes;
 
-	port_flush(m, p);
-	canp_mem_stop(m);
-	credit = p->credit;
-	p->credit = 0;
-	canp_mem_counts_add(&m->gone, &p->c);
+	pthread_mutex_lock(&m->world); /* others may be emptying magazines or counting */
+	bytes = canp_mem_port_flush(p);
+	canp_mem_counts_add(&m->gone, p);
+	m->gone_peak += p->peak;
+	for (uint32_t c = 0; c < MEM_NR_CLS; c++)
+		p->mag[c].allocs = p->mag[c].frees = 0;
 	memset(&p->c, 0, sizeof(p->c));
+	p->live = p->peak = 0;
 	p->taken = false;
 	m->nr_ports--;
-	canp_mem_go(m);
-	return credit;
+	pthread_mutex_unlock(&m->world);
+	return bytes;
 }
 
 static bool thread_leaves(struct canp_mem *m)
 {
 	struct canp_mem_port **pp, *p;
-	uint64_t credit = 0;
+	struct mem_after after = {0};
 
 	pthread_mutex_lock(&registry);
 	for (pp = &mine; *pp && m && (*pp)->mem != m; pp = &(*pp)->thread_next)
@@ -167,13 +162,13 @@ static bool thread_leaves(struct canp_mem *m)
 	if (p) {
 		*pp = p->thread_next;
 		m = p->mem;
-		if (last.mem_id == m->id)
-			last.mem_id = 0;
-		credit = port_retire(m, p);
+		if (canp_mem_last.mem_id == m->id)
+			canp_mem_last.mem_id = 0;
+		after.uncharge = port_retire(m, p);
 	}
 	pthread_mutex_unlock(&registry);
 	if (p)
-		canp_mem_uncharge(m, credit);
+		canp_mem_after(m, &after);
 	return p != NULL;
 }
 
@@ -186,6 +181,8 @@ static struct canp_mem_port *port_new(struct canp_mem *m, unsigned i)
 		return NULL;
 	p->index = i;
 	p->mem = m;
+	for (uint32_t c = 0; c < MEM_NR_CLS; c++)
+		p->mag[c].max = m->cls[c].mag;
 	return p;
 }
 
@@ -234,16 +231,16 @@ static struct canp_mem_port *port_find(struct canp_mem *m)
 	}
 	pthread_mutex_unlock(&registry);
 	if (p) {
-		last.mem_id = m->id;
-		last.port = p;
+		canp_mem_last.mem_id = m->id;
+		canp_mem_last.port = p;
 	}
 	return p;
 }
 
 struct canp_mem_port *canp_mem_port_get(struct canp_mem *m)
 {
-	if (canp_likely(last.mem_id == m->id))
-		return last.port;
+	if (canp_likely(canp_mem_last.mem_id == m->id))
+		return canp_mem_last.port;
 	return port_find(m);
 }
 

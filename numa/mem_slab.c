@@ -10,15 +10,24 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
+#include "core/base/hash.h"
 #include "numa/mem_priv.h"
+#include "numa/topology.h"
 
-/* Room beyond twice the limit: each class may hold a slab open, the depots are full. */
-#define RANGE_SLACK (256u * CANP_MIB)
+/* Addresses cost nothing. A slab may be held open by one live block, of each class in turn, and
+ * headers take their share; so there is room for several times the limit. */
+#define RANGE_TIMES 4u
+#define RANGE_SLACK (512u * CANP_MIB)
 
 #ifndef MAP_HUGE_2MB
 #define MAP_HUGE_2MB (21 << 26)
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
 #endif
 
 static void *reserve(size_t bytes, size_t align)
@@ -36,7 +45,7 @@ static void *reserve(size_t bytes, size_t align)
 	return (void *)at;
 }
 
-static void *records(size_t bytes)
+void *canp_mem_records(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -46,22 +55,23 @@ static void *records(size_t bytes)
 
 int canp_mem_range_create(struct canp_mem *m)
 {
-	uint64_t bytes = canp_align_up(m->limit * 2 + RANGE_SLACK, (uint64_t)MEM_SLAB);
+	uint64_t bytes = canp_align_up(m->limit * RANGE_TIMES + RANGE_SLACK, (uint64_t)MEM_SLAB);
 
 	if (m->limit > (uint64_t)1 << 46 || bytes >> MEM_SLAB_SHIFT > UINT32_MAX / 2)
 		return -EINVAL;
 	m->range = bytes;
 	m->nr_slabs = (uint32_t)(bytes >> MEM_SLAB_SHIFT);
 	m->base = (uintptr_t)reserve(bytes, MEM_SLAB);
-	m->slabs = records(m->nr_slabs * sizeof(*m->slabs));
-	m->apart = records((size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(*m->apart));
+	m->slabs = canp_mem_records(m->nr_slabs * sizeof(*m->slabs));
+	m->apart = canp_mem_records((size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(*m->apart));
 	if (!m->base || !m->slabs || !m->apart) {
 		canp_mem_range_destroy(m);
 		return -ENOMEM;
 	}
 	for (uint32_t c = 0; c < MEM_NR_CLS; c++)
 		canp_list_init(&m->part[c]);
-	pthread_mutex_init(&m->slab_lock, NULL);
+	if (getrandom(&m->key, sizeof(m->key), 0) != (ssize_t)sizeof(m->key))
+		m->key = canp_hash_mix(canp_clock_ns() ^ (uintptr_t)m->base);
 	return 0;
 }
 
@@ -75,21 +85,31 @@ void canp_mem_range_destroy(struct canp_mem *m)
 		munmap(m->apart, (size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(*m->apart));
 }
 
+/* Huge pages, all there on return: a lack of them is an error here and no SIGBUS later. */
+static bool back_huge(const struct canp_mem *m, void *at, size_t bytes)
+{
+	if (mmap(at, bytes, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_HUGETLB | MAP_HUGE_2MB, -1,
+		 0) == MAP_FAILED)
+		return false;
+	canp_bind_memory(at, bytes, m->opts.node);
+	return madvise(at, bytes, MADV_POPULATE_WRITE) == 0;
+}
+
 /* Puts memory behind slabs that never had any. */
 static int back(const struct canp_mem *m, uint32_t slab, uint32_t n)
 {
 	void *at = (void *)(m->base + ((size_t)slab << MEM_SLAB_SHIFT));
 	size_t bytes = (size_t)n << MEM_SLAB_SHIFT;
 	enum canp_hugepages want = m->opts.hugepages;
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
 
-	/* Populated at once, so that a lack of huge pages is an error here and no SIGBUS later. */
 	if ((want == CANP_HUGE_AUTO || want == CANP_HUGE_2M || want == CANP_HUGE_1G) &&
-	    mmap(at, bytes, PROT_READ | PROT_WRITE,
-		 flags | MAP_HUGETLB | MAP_HUGE_2MB | MAP_POPULATE, -1, 0) != MAP_FAILED)
+	    back_huge(m, at, bytes))
 		return 0;
-	if (mmap(at, bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+	if (mmap(at, bytes, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
 		return -ENOMEM;
+	canp_bind_memory(at, bytes, m->opts.node);
 	if (want != CANP_HUGE_OFF)
 		madvise(at, bytes, MADV_HUGEPAGE); /* a wish; 4 KiB pages do as well */
 	return 0;
@@ -110,6 +130,7 @@ static int64_t slab_run(struct canp_mem *m, uint32_t n)
 	if (m->nr_slabs - m->slab_next < n || back(m, m->slab_next, n))
 		return -1;
 	m->slab_next += n;
+	__atomic_store_n(&m->backed, (size_t)m->slab_next << MEM_SLAB_SHIFT, __ATOMIC_RELEASE);
 	return (int64_t)m->slab_next - n;
 }
 
@@ -126,22 +147,31 @@ static struct mem_slab *slab_open(struct canp_mem *m, uint32_t cls)
 	for (uint32_t i = 1; i < n; i++)
 		s[i].use = MEM_SLAB_BODY;
 	canp_list_init(&s->link);
-	/* Last: from here on pointers into it are looked at. */
-	__atomic_store_n(&s->use, (uint16_t)(cls + 1), __ATOMIC_RELEASE);
+	s->use = (uint16_t)(cls + 1);
 	return s;
+}
+
+static struct canp_block *header(const struct canp_mem *m, uint32_t slab, uint32_t cls, uint32_t i)
+{
+	const struct mem_class *c = &m->cls[cls];
+
+	return c->apart ? &m->apart[(size_t)slab * MEM_APART_SLAB + i]
+			: (struct canp_block *)(m->base + ((size_t)slab << MEM_SLAB_SHIFT) +
+						(size_t)i * c->stride);
 }
 
 static void slab_close(struct canp_mem *m, struct mem_slab *s)
 {
-	const struct mem_class *c = &m->cls[s->use - 1];
-	uint32_t n = c->per_slab ? 1 : c->slabs;
+	uint32_t cls = s->use - 1u, n = m->cls[cls].per_slab ? 1 : m->cls[cls].slabs;
 
 	if (s->listed) {
 		canp_list_del(&s->link);
 		s->listed = false;
 	}
+	for (uint32_t i = 0; i < s->carved; i++)
+		header(m, (uint32_t)(s - m->slabs), cls, i)->check = 0;
 	for (uint32_t i = 0; i < n; i++)
-		__atomic_store_n(&s[i].use, MEM_SLAB_FREE, __ATOMIC_RELEASE);
+		s[i].use = MEM_SLAB_FREE;
 	m->slabs_free += n;
 }
 
@@ -150,16 +180,24 @@ static struct canp_block *carve(struct canp_mem *m, uint32_t slab, uint32_t cls,
 {
 	const struct mem_class *c = &m->cls[cls];
 	uintptr_t at = m->base + ((size_t)slab << MEM_SLAB_SHIFT) + (size_t)i * c->stride;
-	struct canp_block *b =
-		c->apart ? &m->apart[(size_t)slab * MEM_APART_SLAB + i] : (struct canp_block *)at;
+	struct canp_block *b = header(m, slab, cls, i);
 
-	*b = (struct canp_block){.magic = MEM_MAGIC,
-				 .cls = (uint16_t)cls,
-				 .fresh = 1,
+	*b = (struct canp_block){.check = (uintptr_t)b ^ m->key,
+				 .mag = (uint32_t)(cls * sizeof(struct mem_mag)),
+				 .cls = (uint8_t)cls,
+				 .fresh = true,
 				 .slab = slab,
 				 .capacity = c->size,
 				 .data = c->apart ? (void *)at : b + 1};
 	return b;
+}
+
+static void slab_unlist_full(struct mem_slab *s, uint32_t per)
+{
+	if (s->listed && !s->free && s->carved == per) {
+		canp_list_del(&s->link);
+		s->listed = false;
+	}
 }
 
 uint32_t canp_mem_slab_get(struct canp_mem *m, uint32_t cls, struct canp_block **out, uint32_t n)
@@ -182,15 +220,24 @@ uint32_t canp_mem_slab_get(struct canp_mem *m, uint32_t cls, struct canp_block *
 			out[got++] = s->free;
 			s->free = s->free->next;
 		}
+		slab_unlist_full(s, per);
+		if (got) /* what was used before is enough for now */
+			break;
 		for (; got < n && s->carved < per; s->carved++)
 			out[got++] = carve(m, (uint32_t)(s - m->slabs), cls, s->carved);
-		if (!s->free && s->carved == per) {
-			canp_list_del(&s->link);
-			s->listed = false;
-		}
+		slab_unlist_full(s, per);
 	}
 	pthread_mutex_unlock(&m->slab_lock);
 	return got;
+}
+
+/* The only slab with free blocks of its class stays open: it may be wanted again at once. */
+static bool slab_keep(const struct canp_mem *m, const struct mem_slab *s)
+{
+	const struct canp_list *part = &m->part[s->use - 1];
+
+	return m->cls[s->use - 1].per_slab > 1 &&
+	       (canp_list_empty(part) || (part->next == &s->link && part->prev == &s->link));
 }
 
 void canp_mem_slab_put(struct canp_mem *m, struct canp_block *const *b, uint32_t n)
@@ -202,7 +249,7 @@ void canp_mem_slab_put(struct canp_mem *m, struct canp_block *const *b, uint32_t
 		b[i]->next = s->free;
 		s->free = b[i];
 		s->nr_free++;
-		if (s->nr_free == s->carved) {
+		if (s->nr_free == s->carved && !slab_keep(m, s)) {
 			slab_close(m, s);
 		} else if (!s->listed) {
 			canp_list_add_tail(&m->part[s->use - 1], &s->link);
@@ -212,36 +259,10 @@ void canp_mem_slab_put(struct canp_mem *m, struct canp_block *const *b, uint32_t
 	pthread_mutex_unlock(&m->slab_lock);
 }
 
-/* Class of a slab in use for blocks, or MEM_NR_CLS. */
-static uint32_t slab_class(const struct canp_mem *m, size_t slab)
+bool canp_mem_known_apart(const struct canp_mem *m, const struct canp_block *b)
 {
-	uint32_t use = __atomic_load_n(&m->slabs[slab].use, __ATOMIC_ACQUIRE);
+	uintptr_t off = (uintptr_t)b - (uintptr_t)m->apart;
 
-	return use == MEM_SLAB_FREE || use == MEM_SLAB_BODY ? MEM_NR_CLS : use - 1;
-}
-
-struct canp_block *canp_mem_block_of(const struct canp_mem *m, const void *p)
-{
-	uintptr_t at = (uintptr_t)p, off = at - m->base;
-	uint32_t cls, in;
-
-	if (canp_likely(off < m->range)) {
-		cls = slab_class(m, off >> MEM_SLAB_SHIFT);
-		in = (uint32_t)(off & (MEM_SLAB - 1));
-		if (cls == MEM_NR_CLS || m->cls[cls].apart)
-			return NULL;
-		/* in / stride without a division; exact below 2^21. */
-		if ((uint32_t)((in * m->cls[cls].inv) >> 40) * m->cls[cls].stride != in)
-			return NULL;
-	} else {
-		off = at - (uintptr_t)m->apart;
-		if (off >= (size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(struct canp_block) ||
-		    off % sizeof(struct canp_block))
-			return NULL;
-		cls = slab_class(m, off / sizeof(struct canp_block) / MEM_APART_SLAB);
-		if (cls == MEM_NR_CLS || !m->cls[cls].apart)
-			return NULL;
-	}
-	/* The memory is there; a header that was never made has no magic. */
-	return ((struct canp_block *)at)->magic == MEM_MAGIC ? (struct canp_block *)at : NULL;
+	return off < (size_t)m->nr_slabs * MEM_APART_SLAB * sizeof(*b) && off % sizeof(*b) == 0 &&
+	       b->check == ((uintptr_t)b ^ m->key);
 }

@@ -31,9 +31,7 @@ struct canp_mem;
  * reactors; there are no threads per type. */
 enum canp_task_type { CANP_TASK_IO, CANP_TASK_CPU, CANP_TASK_MEM, CANP_TASK_NR_TYPES };
 
-/* Strict classes, FIFO inside one; a waiting task ages up one class every CANP_TASK_AGEING_MS, at
- * the end of that class. So a Low task waits for others 60 ms at most, plus the Critical tasks that
- * are queued by then. */
+/* Strict classes, FIFO inside one; a waiting task ages up one class every CANP_TASK_AGEING_MS. */
 enum canp_task_prio {
 	CANP_PRIO_LOW = 0,
 	CANP_PRIO_NORMAL = 1,
@@ -89,9 +87,7 @@ struct canp_task_desc {
 	int shard;            /* 1 + shard to run on; 0: the caller's, or the least loaded */
 	uint64_t start_at_ns; /* not before (canp_clock_ns()); 0: now */
 	struct canp_trace_ctx trace;
-	/* Once, after the end, on a reactor; f is valid during the call only, unless the submitter
-	 * holds it. canp_future_wait(f, 0, &r) gives the result. */
-	void (*done)(struct canp_future *f, void *done_arg);
+	void (*done)(struct canp_future *f, void *done_arg); /* once, after the end */
 	void *done_arg;
 };
 
@@ -107,18 +103,15 @@ struct canp_task_result {
 	char message[CANP_TASK_MESSAGE_BYTES];
 };
 
-/* All zero: the defaults in brackets. */
 struct canp_exec_opts {
 	unsigned cores; /* reactors; 0: one per allowed CPU */
 	/* Caps: tasks of a type running at once. 0: cores/2 (at least 1), cores, cores/2. */
 	unsigned io_bound_threads, cpu_bound_threads, memory_bound_threads;
 	bool no_stats;             /* enable_stats = false */
 	bool no_memory_management; /* enable_memory_management = false */
-	/* Tasks not over plus futures held, per reactor [16384]. Each thread that submits may keep
-	 * up to 128 of them (1/16 of small numbers) to itself. */
-	uint32_t slots;
-	uint32_t spin_us;     /* how long an idle reactor looks for work [auto] */
-	struct canp_mem *mem; /* memory pool of the tasks; NULL: made with defaults */
+	uint32_t slots;            /* tasks not over plus futures held, per reactor [16384] */
+	uint32_t spin_us;          /* how long an idle reactor looks for work [auto] */
+	struct canp_mem *mem;      /* memory pool of the tasks; NULL: made with defaults */
 	bool pin;
 };
 
@@ -126,8 +119,6 @@ struct canp_exec_opts {
 int canp_exec_create(const struct canp_exec_opts *opts, struct canp_exec **out);
 /* Ends what was queued as -ESHUTDOWN, waits for running tasks, stops the reactors. Futures that are
  * still held stay valid until put. */
-/* Continuations of what ends here run on the calling thread. No other call may use ex meanwhile;
- * an executor that was attached to a runtime is destroyed after that runtime. NULL is allowed. */
 void canp_exec_destroy(struct canp_exec *ex);
 struct canp_mem *canp_exec_mem(struct canp_exec *ex); /* memory_pool() of the source document */
 unsigned canp_exec_nr_shards(const struct canp_exec *ex);
@@ -137,8 +128,8 @@ struct canp_shard;
 int canp_exec_init(const struct canp_exec_opts *opts, unsigned nr_shards, struct canp_exec **out);
 int canp_exec_attach(struct canp_exec *ex, struct canp_shard *s);
 
-/* Submits one task. f NULL: nobody asks for the result. -EAGAIN: no slot free, or the lanes of this
- * thread are full: later; -EINVAL; -ESHUTDOWN. Any thread, at most 64 foreign ones at a time. */
+/* Submits one task. f NULL: nobody asks for the result. -EAGAIN: no slot free; -EINVAL; -ESHUTDOWN.
+ * Any thread. */
 int canp_submit(struct canp_exec *ex, const struct canp_task_desc *d, struct canp_future **f);
 /* All n or none (1..CANP_TASK_BATCH_MAX); fs NULL or [n]. One doorbell per reactor and batch. */
 int canp_submit_batch(struct canp_exec *ex, const struct canp_task_desc *d, unsigned n,
@@ -149,10 +140,10 @@ int canp_submit_cpu(struct canp_exec *ex, enum canp_task_prio prio, canp_task_fn
 int canp_submit_mem(struct canp_exec *ex, enum canp_task_prio prio, canp_task_fn fn, void *arg);
 
 /* Waits for the end: 0 and *r (may be NULL), -ETIMEDOUT (the task goes on; wait again), -EDEADLK on
- * a reactor, -ESTALE: the future was put. timeout_ms 0: poll; UINT32_MAX: for ever. */
+ * a reactor. timeout_ms 0: poll; UINT32_MAX: for ever. */
 int canp_future_wait(struct canp_future *f, uint32_t timeout_ms, struct canp_task_result *r);
 /* 0: it will end as -ECANCELED (queued: never runs; running: its cancel flag is set and the end is
- * its own). -EALREADY: it is over. -ESTALE: the future was put. */
+ * its own). -EALREADY: it is over. */
 int canp_future_cancel(struct canp_future *f);
 enum canp_task_status canp_future_status(const struct canp_future *f);
 void canp_future_put(struct canp_future *f);

@@ -139,7 +139,8 @@ struct task_shard {
 	unsigned index, queued;
 	uint32_t mask; /* of q[] not empty */
 	uint32_t blocked;
-	int token; /* type it may run now, -1 */
+	int token;  /* type it may run now, -1 */
+	bool loose; /* some of those queued may run elsewhere */
 	unsigned group, grouped;
 	uint64_t stamp, group_ns, surplus_ns, wake_at_ns;
 	struct canp_poller poller;

@@ -190,6 +190,7 @@ static void timer_due(struct canp_timer *t)
 			canp_task_end(sh->port, s, w, -ETIMEDOUT);
 			return;
 		}
+		sh->loose |= !(w & TS_PINNED);
 		if (w & TS_SCHED)
 			canp_task_queue_push(sh, task_prio(w), task_type(w),
 					     task_handle(s, (uint32_t)(w >> 32)), now);
@@ -218,6 +219,7 @@ void canp_task_accept(struct task_shard *sh, void *handle, uint64_t now_ns)
 		c->timer.arg = sh;
 		canp_timer_heap_add(sh->timers, &sh->nr_timers, sh->ex->total, &c->timer);
 	}
+	sh->loose |= !(w & TS_PINNED);
 	if (task_status(w) == CANP_TASK_PENDING && !(w & TS_SCHED))
 		canp_task_queue_push(sh, task_prio(w), task_type(w), handle, now_ns);
 }
@@ -430,7 +432,7 @@ static unsigned shard_steal(struct task_shard *sh)
 /* More than this shard runs next, and somebody sleeps. */
 static void shard_surplus(struct task_shard *sh)
 {
-	if (sh->queued < 2 || sh->group_ns < sh->surplus_ns)
+	if (!sh->loose || sh->queued < 2 || sh->group_ns < sh->surplus_ns)
 		return;
 	sh->surplus_ns = sh->group_ns + SURPLUS_GAP_NS;
 	ring_any_idle(sh->ex, sh->port);
@@ -475,6 +477,7 @@ unsigned canp_task_poll(void *arg, uint64_t now_ns)
 		ran = shard_run(sh, sh->group_ns);
 		if (sh->grouped)
 			group_close(sh);
+		sh->loose = sh->loose && sh->queued;
 	}
 	if (!ran && sh->ex->nr > 1)
 		ran = shard_steal(sh);

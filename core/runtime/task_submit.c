@@ -168,16 +168,19 @@ static void *slot_fill(struct task_batch *b, unsigned i, bool held)
 
 static void batch_count(struct task_batch *b)
 {
+	uint64_t types[CANP_TASK_NR_TYPES] = {0}, blocks = 0, dones = 0;
 	struct task_counts *c = &b->p->c;
 
-	task_counts_begin(c);
 	for (unsigned i = 0; i < b->n; i++) {
-		task_count(&c->submitted[b->d[i].type], 1);
-		if (b->d[i].nr_blocks)
-			task_count(&c->blocks_in, b->d[i].nr_blocks);
-		if (b->d[i].done)
-			task_count(&c->dones_in, 1);
+		types[b->d[i].type]++;
+		blocks += b->d[i].nr_blocks;
+		dones += b->d[i].done != NULL;
 	}
+	task_counts_begin(c);
+	for (unsigned t = 0; t < CANP_TASK_NR_TYPES; t++)
+		task_count(&c->submitted[t], types[t]);
+	task_count(&c->blocks_in, blocks);
+	task_count(&c->dones_in, dones);
 	task_count(&c->batches, 1);
 	task_counts_end(c);
 }

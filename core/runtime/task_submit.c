@@ -141,7 +141,7 @@ static void *slot_fill(struct task_batch *b, unsigned i, bool held)
 {
 	const struct canp_task_desc *d = &b->d[i];
 	struct task_slot *s = &b->ex->slots[b->slot[i]];
-	uint64_t gen = s->word & ~0xffffffffull;
+	uint64_t gen = task_load(s) & ~0xffffffffull; /* atomic: stale handles try a CAS */
 
 	s->fn = d->fn;
 	s->arg = d->arg;

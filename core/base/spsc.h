@@ -59,7 +59,7 @@ static inline uint32_t canp_spsc_push(struct canp_spsc *q, void *const *items, u
 			nr = room;
 	}
 	for (uint32_t i = 0; i < nr; i++)
-		q->slots[(tail + i) & q->mask] = items[i];
+		__atomic_store_n(&q->slots[(tail + i) & q->mask], items[i], __ATOMIC_RELAXED);
 	if (nr)
 		__atomic_store_n(&q->tail, tail + nr, __ATOMIC_RELEASE); /* P1 */
 	return nr;
@@ -89,6 +89,17 @@ static inline uint32_t canp_spsc_pop(struct canp_spsc *q, void **items, uint32_t
 	if (max)
 		__atomic_store_n(&q->head, head + max, __ATOMIC_RELEASE); /* C2 */
 	return max;
+}
+
+/* The i-th oldest pointer, NULL when there are not as many. Any thread; a snapshot: the consumer
+ * may have popped it already, so the caller needs another way to make sure of what it means. */
+static inline void *canp_spsc_peek(const struct canp_spsc *q, uint32_t i)
+{
+	uint32_t head = __atomic_load_n(&q->head, __ATOMIC_ACQUIRE);
+
+	if (__atomic_load_n(&q->tail, __ATOMIC_ACQUIRE) - head - 1 - i > q->mask)
+		return NULL;
+	return __atomic_load_n(&q->slots[(head + i) & q->mask], __ATOMIC_RELAXED);
 }
 
 /* Pointers in the ring. Exact on a quiet ring, a snapshot otherwise; any thread. */

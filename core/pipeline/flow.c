@@ -206,11 +206,12 @@ void canp_flow_set_state(struct canp_flow *f, unsigned shard, unsigned id, void 
 static unsigned flow_poll(void *arg, uint64_t now_ns)
 {
 	struct canp_flow_node *n = arg;
+	uint64_t begin = canp_clock_ns();
 	unsigned work = n->poll(n->state, n, now_ns);
 
 	canp_stat_add(&n->st.polls, 1);
 	if (work)
-		canp_stat_add(&n->st.busy_ns, canp_clock_ns() - now_ns);
+		canp_stat_add(&n->st.busy_ns, canp_clock_ns() - begin);
 	else
 		canp_stat_add(&n->st.idle_polls, 1);
 	return work;

@@ -75,10 +75,11 @@ readme-options: $(ROWS)
 	/<!-- \/options -->/ { skip = 0 } !skip' README.md >$(O)/README.md && cp $(O)/README.md README.md
 
 # ---- style gates ---------------------------------------------------------------------------------
-LINTS := layers headers tidy opts kconfig journey fmt links
+LINTS := layers headers tidy opts kconfig journey fmt links api
 lint_args_headers = $(AUTOCONF) $(CC)
 lint_args_opts    = $(ROWS)
 lint_args_kconfig = $(ROWS)
+lint_args_api     = $(CC)
 lint_args_links   = $(O) $(CC) "$(LIBS_SYS)" "$(LD_$(FLAVOUR))"
 
 ## lint: style gates: layers, headers, tidy, options, configuration, format, links

@@ -16,7 +16,7 @@ check:
 
 ## e2e: runs the end-to-end tests, tests/e2e_*.sh
 E2E := $(filter-out tests/e2e_lib.sh,$(sort $(wildcard tests/e2e_*.sh)))
-e2e: all $(O)/tests/t_runtime
+e2e: all lib examples $(O)/tests/t_runtime
 	@sh tests/run-e2e.sh $(BIN) $(O)/tests $(E2E)
 
 ## demo: a dozen generated logs become a dataset, and DuckDB looks at it

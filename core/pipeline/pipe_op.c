@@ -64,8 +64,11 @@ static void row_failed(struct pipe_worker *w, struct pipe_flight *f, unsigned id
 	struct pipe_op *op = &w->p->ops[id];
 
 	if (w->remote) {
-		((int16_t *)(f->mem + op->err_off))[row] = (int16_t)error;
-		f->cells[id].nr_err++;
+		int16_t *err = (int16_t *)(f->mem + op->err_off);
+
+		if (!f->cells[id].nr_err++)
+			memset(err, 0, sizeof(*err) * op->blocks * f->rows);
+		err[row] = (int16_t)error;
 		/* The rest of the batch would be dropped anyway. */
 		if (op->op.policy == CANP_PIPE_FAIL_FAST)
 			__atomic_fetch_add(&w->p->epoch, 1, __ATOMIC_SEQ_CST);

@@ -238,6 +238,7 @@ static void flight_launch(struct pipe_worker *w, struct pipe_flight *f)
 
 		if (op->nr_in > 1)
 			f->cells[p->order[i]].missing = op->nr_in;
+		f->cells[p->order[i]].tries = 0;
 	}
 	if (f->err) {
 		memset(f->err, 0, sizeof(*f->err) * f->rows);

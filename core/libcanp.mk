@@ -93,9 +93,6 @@ uninstall-lib:
 # ---- examples ------------------------------------------------------------------------------------
 # tools/examples/plugin_*.c are shared objects for canp-appliance, not programs.
 EXAMPLES := $(patsubst tools/examples/%.c,%,$(filter-out tools/examples/plugin_%,$(wildcard tools/examples/*.c)))
-ifeq ($(wildcard core/pipeline/pipeline.c),)
-EXAMPLES := $(filter-out dag ordered_stream,$(EXAMPLES))
-endif
 
 ## examples: the programs of tools/examples, in $(BUILD)/release/examples
 examples: $(addprefix $(O)/examples/,$(EXAMPLES))

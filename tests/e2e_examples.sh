@@ -32,7 +32,7 @@ check "B31 five batches of 100 ms take less than 500 ms ($ms)" [ "${ms:-1000}" -
 eq "B31 each batch was processed" "$(sed -n 's/^processing batch //p' "$T/out" | sort | tr '\n' ' ')" \
 	"0 1 2 3 4 "
 
-example monitor H02
+example monitor_memory H02
 while read -r line; do
 	has "B32 prints $line" "$T/out" "^$line: [0-9.]+( MB| ms|%)?\$"
 done <<END

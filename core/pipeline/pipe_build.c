@@ -407,6 +407,7 @@ static int pipe_build(struct canp_pipe *p, struct canp_strbuf *err)
 
 int canp_pipe_build(struct canp_pipe *p, struct canp_strbuf *err)
 {
+	struct canp_strbuf none = CANP_STRBUF_INIT;
 	int rc = p->build_error;
 
 	if (p->state != PIPE_NEW)
@@ -416,7 +417,8 @@ int canp_pipe_build(struct canp_pipe *p, struct canp_strbuf *err)
 			canp_strbuf_printf(err, "pipeline %s: an operator was refused", p->name);
 		return rc;
 	}
-	rc = pipe_build(p, err);
+	rc = pipe_build(p, err ? err : &none);
+	canp_strbuf_fini(&none);
 	if (rc)
 		canp_pipe_unbuild(p);
 	else

@@ -6,7 +6,7 @@
 LIB_VERSION := $(shell sed -n 's/^.define CANP_VERSION "\(.*\)"/\1/p' core/base/version.h)
 LIB_SONAME  := libcanp.so.0
 LIB_MAP     := core/libcanp.map
-LIB_HEADERS := $(filter-out io/canp.h,$(filter %.h,$(shell $(CC) -MM -I. io/canp.h)))
+LIB_HEADERS := $(filter-out io/canp.h,$(filter %.h,$(shell $(CC) -MM -I. io/canp.h 2>/dev/null)))
 src_lib     := $(src_base) $(src_numa) $(src_core) io/source/mmapcache.c io/lib_cfg.c io/libconfig.c
 # What it needs of the system; liburing is an archive and becomes part of the shared library.
 LIB_SHARED  := -lnuma -lhugetlbfs -lpthread -lm
@@ -36,7 +36,7 @@ $(LIB_SO): $(lib_obj) $(LIB_MAP)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) -shared $(LD_$(FLAVOUR)) $(LDFLAGS) -Wl,-soname,$(LIB_SONAME) \
-		-Wl,--version-script=$(LIB_MAP) $(LIB_DEFS) -o $@ $(lib_obj) $(LIB_STATIC)
+		-Wl,--version-script=$(LIB_MAP) -Wl,-Bsymbolic-functions $(LIB_DEFS) -o $@ $(lib_obj) $(LIB_STATIC)
 	@ln -sf $(@F) $(@D)/$(LIB_SONAME) && ln -sf $(LIB_SONAME) $(@D)/libcanp.so
 
 $(LIB_A): $(lib_obj)

@@ -8,7 +8,7 @@ check:
 	@start=$$(date +%s); bad=; \
 	$(MAKE) --no-print-directory deps || exit 1; \
 	$(MAKE) --no-print-directory deps-test || echo "check: some tests will skip"; \
-	$(MAKE) --no-print-directory $(JOBS) all tests || exit 1; \
+	$(MAKE) --no-print-directory $(JOBS) all tests lib examples || exit 1; \
 	for step in check-unit lint e2e oracle interop; do \
 		$(MAKE) --no-print-directory $$step || bad="$$bad $$step"; \
 	done; \
@@ -40,6 +40,14 @@ check-asan:
 
 check-tsan:
 	@$(MAKE) --no-print-directory FLAVOUR=tsan check-unit
+
+## check-valgrind: what can run there of the unit tests under valgrind, minutes
+VALGRIND_TESTS := t_mem t_cache t_mmapcache t_spsc t_evring t_hist t_event t_monitor t_metrics t_trace \
+	t_err t_opts t_json t_libconfig t_failure
+.PHONY: check-valgrind
+soak: check-valgrind
+check-valgrind: $(addprefix $(O)/tests/,$(VALGRIND_TESTS))
+	@bash tests/run-valgrind.sh $(O)/tests $(VALGRIND_TESTS) || [ $$? -eq 77 ]
 
 # ---- packaging -----------------------------------------------------------------------------------
 .PHONY: check-install check-menuconfig soak-configs

@@ -106,12 +106,13 @@ tests: $(TESTBINS)
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
 include tests/tests.mk
+include core/libcanp.mk
 include tools/install.mk
 
 # ---- housekeeping --------------------------------------------------------------------------------
 # Prints every target that has a text: a line "## target: text" anywhere in the makefiles.
 ## help: this list
-MAKEFILES_OWN := Makefile kconfig/kconfig.mk tests/tests.mk tools/install.mk
+MAKEFILES_OWN := Makefile kconfig/kconfig.mk core/libcanp.mk tests/tests.mk tools/install.mk
 help:
 	@sed -n 's/^## \([^:]*\): \(.*\)/  \1|\2/p' $(MAKEFILES_OWN) | \
 	awk -F'|' '{ printf "%-32s %s\n", $$1, $$2 }'

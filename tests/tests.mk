@@ -16,7 +16,7 @@ check:
 
 ## e2e: runs the end-to-end tests, tests/e2e_*.sh
 E2E := $(filter-out tests/e2e_lib.sh,$(sort $(wildcard tests/e2e_*.sh)))
-e2e: all $(O)/tests/t_runtime
+e2e: all lib examples $(O)/tests/t_runtime
 	@sh tests/run-e2e.sh $(BIN) $(O)/tests $(E2E)
 
 ## demo: a dozen generated logs become a dataset, and DuckDB looks at it
@@ -75,10 +75,11 @@ readme-options: $(ROWS)
 	/<!-- \/options -->/ { skip = 0 } !skip' README.md >$(O)/README.md && cp $(O)/README.md README.md
 
 # ---- style gates ---------------------------------------------------------------------------------
-LINTS := layers headers tidy opts kconfig journey fmt links
+LINTS := layers headers tidy opts kconfig journey fmt links api
 lint_args_headers = $(AUTOCONF) $(CC)
 lint_args_opts    = $(ROWS)
 lint_args_kconfig = $(ROWS)
+lint_args_api     = $(CC)
 lint_args_links   = $(O) $(CC) "$(LIBS_SYS)" "$(LD_$(FLAVOUR))"
 
 ## lint: style gates: layers, headers, tidy, options, configuration, format, links

@@ -21,6 +21,8 @@
 #include "core/base/assert.h"
 #include "core/base/compiler.h"
 
+CANP_BEGIN_DECLS
+
 struct canp_spsc {
 	/* The producer's line. */
 	CANP_ALIGNED(CANP_CACHELINE) uint32_t tail;
@@ -109,5 +111,7 @@ static inline uint32_t canp_spsc_count(const struct canp_spsc *q)
 
 	return __atomic_load_n(&q->tail, __ATOMIC_ACQUIRE) - head;
 }
+
+CANP_END_DECLS
 
 #endif

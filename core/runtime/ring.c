@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -56,6 +57,15 @@ static bool ring_probe_dontcache(void)
 	return n == 1;
 }
 
+/* Valgrind runs one thread at a time and does not know that entering a ring may wait, so the first
+ * reactor that sleeps there would stop all others for good. It preloads a library of its own. */
+static bool ring_under_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "/vgpreload_");
+}
+
 int canp_ring_create(const struct canp_ring_opts *opts, struct canp_ring **out)
 {
 	struct canp_ring *r = NULL;
@@ -63,7 +73,9 @@ int canp_ring_create(const struct canp_ring_opts *opts, struct canp_ring **out)
 	int rc;
 
 	canp_ring_fault_env();
-	if (opts->kind != CANP_RING_SYNC) {
+	if (opts->kind == CANP_RING_AUTO && ring_under_valgrind()) {
+		snprintf(why, sizeof(why), "valgrind cannot wait in io_uring");
+	} else if (opts->kind != CANP_RING_SYNC) {
 		rc = canp_ring_uring_create(opts, &r, why, sizeof(why));
 		if (rc && opts->kind == CANP_RING_URING)
 			return rc;

@@ -402,5 +402,7 @@ void canp_ingest_abandon(struct canp_ingest_shard *is)
 	for (uint32_t s = 0; s < is->nr_slots; s++)
 		if (is->builders[s].o.table)
 			canp_runb_reset(&is->builders[s]);
+	if (is->plugins)
+		canp_plugin_pack_reset(is->plugins);
 	is->state = CANP_ING_IDLE;
 }

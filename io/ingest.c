@@ -97,6 +97,16 @@ void canp_job_fail(struct canp_job *job, int err, const char *what)
 		canp_mesh_kick(p->shards[i].sh->mesh, i);
 }
 
+void canp_job_note(struct canp_job *job, const char *what)
+{
+	struct canp_job_priv *p = job_priv(job);
+
+	pthread_mutex_lock(&p->lock);
+	if (!p->error_what[0])
+		snprintf(p->error_what, sizeof(p->error_what), "%s", what);
+	pthread_mutex_unlock(&p->lock);
+}
+
 bool canp_job_failed(const struct canp_job *job)
 {
 	/* J2: pairs with J1. */
@@ -485,7 +495,9 @@ static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 			.arg = job,
 		},
 		&job->rt);
-	if (rc)
+	if (rc && p->error_what[0])
+		canp_strbuf_puts(err, p->error_what);
+	else if (rc)
 		canp_strbuf_printf(err,
 				   "cannot start %u shards of %llu MiB: %s (try --cores, "
 				   "--mem-per-core, `canp-appliance doctor`)",

@@ -219,7 +219,7 @@ static int shard_setup_plugins(struct canp_ingest_shard *is)
 	is->plugins = NULL;
 	snprintf(what, sizeof(what), "plugin %s: it cannot start on a core: %s", who,
 		 canp_strerror(rc));
-	canp_job_fail(job, rc, what);
+	canp_job_note(job, what);
 	return rc;
 }
 

@@ -124,6 +124,8 @@ enum canp_io_policy canp_job_write_policy(const struct canp_job *job);
 void *canp_job_shard_mem(struct canp_job *job, unsigned shard, size_t bytes);
 /* The first call wins: no further unit starts and the job ends with this error. */
 void canp_job_fail(struct canp_job *job, int err, const char *what);
+/* Why a shard cannot be set up; the first call wins. */
+void canp_job_note(struct canp_job *job, const char *what);
 bool canp_job_failed(const struct canp_job *job);
 /* A shard's owner side is done; the last one stops the runtime. */
 void canp_job_shard_over(struct canp_job *job, struct canp_runtime *rt);

@@ -6,7 +6,8 @@
  *
  * run_rows is halved until the open runs of all tables fit CANP_OPEN_RUNS_BYTES: that sum is the
  * reserve the frontier unit needs to finish whatever else is held, so it must be affordable on
- * every machine. rowgroup_rows is halved until the open row groups of all tables fit writer_mem.
+ * every machine. No page has more rows than a row group shall have. rowgroup_rows is halved until
+ * the open row groups of all tables fit writer_mem.
  */
 #include <errno.h>
 
@@ -100,6 +101,9 @@ int canp_ingest_plan_memory(const struct canp_job *job, struct canp_job_mem *m,
 	*m = (struct canp_job_mem){0};
 	plan_fixed(job, m);
 	m->run_rows = job->opts.sink == CANP_SINK_CSV ? INGEST_CSV_RUN_ROWS : CANP_RUN_ROWS_MAX;
+	while (m->run_rows > INGEST_RUN_ROWS_MIN && job->opts.rowgroup_rows &&
+	       m->run_rows > job->opts.rowgroup_rows)
+		m->run_rows /= 2;
 	while (m->run_rows > INGEST_RUN_ROWS_MIN &&
 	       open_run_slots(plan, m->run_rows) * CANP_PAGE_SLOT_BYTES > CANP_OPEN_RUNS_BYTES)
 		m->run_rows /= 2;

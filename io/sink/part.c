@@ -255,7 +255,7 @@ bool canp_part_full(const struct canp_part *p)
 {
 	if (p->state != CANP_PART_OPEN)
 		return false;
-	if (canp_out_pos(p->out) >= CANP_PART_BYTES_MAX)
+	if (p->set->part_bytes && canp_out_pos(p->out) >= p->set->part_bytes)
 		return true;
 	return p->set->kind == CANP_SINK_PARQUET && canp_pqw_groups(p->pqw) >= CANP_PART_GROUPS_MAX;
 }

@@ -23,8 +23,7 @@
 
 enum canp_part_kind { CANP_SINK_PARQUET, CANP_SINK_CSV };
 
-/* A part rolls into the next file at this size or this many row groups. */
-#define CANP_PART_BYTES_MAX  (1ULL << 30)
+/* A part rolls into the next file at set->part_bytes or this many row groups. */
 #define CANP_PART_GROUPS_MAX 1024u
 
 /* What all parts of one owner share. Filled by the writer; read-only afterwards but for counters.
@@ -40,6 +39,7 @@ struct canp_partset {
 	const struct canp_devices *devices;
 	int out_fd; /* dataset directory */
 	enum canp_io_policy policy;
+	uint64_t part_bytes; /* 0: no limit */
 	uint32_t rowgroup_rows, run_rows;
 	bool ts_ns, device_column, enum_labels, wait_on_space;
 	/* For canp-bench, see io/stage.h: no files are made; the clock that only the output layer

@@ -6,7 +6,7 @@
 cd "$T" || exit 1
 
 mkdir in
-timeout 120 "$BIN/canp-gen" --container canp --files 24 --size 2m --workload dense --seed 11 --dbc v.dbc in \
+timeout 120 "$BIN/canp-gen" --container canp --files 48 --size 3m --workload dense --seed 11 --dbc v.dbc in \
 	>/dev/null 2>&1 || {
 	echo "$E2E_NAME: canp-gen cannot make the logs"
 	exit 1
@@ -28,8 +28,8 @@ canp 64 "a mode that is not there" run --mode=turbo -o x in
 has "the modes are told" err 'throughput.*latency.*memory'
 eq "throughput is the defaults" "$(origin throughput depth)" "4 default"
 eq "latency sets the read window" "$(origin latency depth)" "2 preset"
-eq "latency sets the size of parts" "$(origin latency part-size)" "1m preset"
-eq "memory sets the arena" "$(origin memory mem-per-core)" "64m preset"
+eq "latency sets the size of parts" "$(origin latency part-size)" "1048576 preset"
+eq "memory sets the arena" "$(origin memory mem-per-core)" "67108864 preset"
 eq "an option of the command line wins" "$(origin memory depth --depth=7)" "7 cli"
 eq "an option of the environment wins" "$(CANP_DEPTH=9 origin memory depth)" "9 env"
 echo 'depth = 5' >own.conf

@@ -88,7 +88,11 @@ struct canp_part {
 int canp_part_open(struct canp_part *p, struct canp_out *mem);
 /* Takes a run. 0: taken, the run may go home; 1: come back; -errno: failed. */
 int canp_part_place(struct canp_part *p, const struct canp_run *run);
-/* True when the open file has reached its size or row-group limit. */
+/* Writes the row group that the run placed last has closed, if it did. 0: done, and the size of the
+ * file is that of the rows placed, whatever the timing; 1: come back; -errno: failed. */
+int canp_part_settle(struct canp_part *p);
+/* True when the open file, which is settled, has reached its size or row-group limit; never in the
+ * middle of a run. */
 bool canp_part_full(const struct canp_part *p);
 /* Writes the end of the file and starts publishing. 0: publishing has begun (or nothing was open);
  * 1: come back; -errno. Publishing ends by itself; set->finishing counts it. */

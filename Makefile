@@ -145,3 +145,5 @@ clean:
 
 distclean: clean
 	rm -f .config .config.old
+
+include tools/examples/plugin.mk

@@ -108,11 +108,13 @@ tests: $(TESTBINS)
 include tests/tests.mk
 include core/libcanp.mk
 include tools/install.mk
+include tools/peers.mk
 
 # ---- housekeeping --------------------------------------------------------------------------------
 # Prints every target that has a text: a line "## target: text" anywhere in the makefiles.
 ## help: this list
-MAKEFILES_OWN := Makefile kconfig/kconfig.mk core/libcanp.mk tests/tests.mk tools/install.mk
+MAKEFILES_OWN := Makefile kconfig/kconfig.mk core/libcanp.mk tests/tests.mk tools/install.mk \
+	tools/peers.mk
 help:
 	@sed -n 's/^## \([^:]*\): \(.*\)/  \1|\2/p' $(MAKEFILES_OWN) | \
 	awk -F'|' '{ printf "%-32s %s\n", $$1, $$2 }'

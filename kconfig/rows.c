@@ -166,6 +166,7 @@ static void put_kconfig(void)
 static struct canp_bench_cfg bench_cfg;
 static struct canp_bench_kernels_cfg bench_kernels_cfg;
 static struct canp_bench_job_cfg bench_job_cfg;
+static struct canp_bench_rt_cfg bench_rt_cfg;
 
 static const struct canp_opt_bind bench_kernels_binds[] = {
 	{&canp_bench_kernels_opt_table, &bench_kernels_cfg},
@@ -179,6 +180,11 @@ static const struct canp_opt_bind bench_job_binds[] = {
 	{&canp_runtime_opt_table, &runtime_cfg},
 };
 
+static const struct canp_opt_bind bench_rt_binds[] = {
+	{&canp_bench_rt_opt_table, &bench_rt_cfg},
+	{&canp_bench_opt_table, &bench_cfg},
+};
+
 /* TOOL: a program, or a command of one that has options of its own. */
 static const struct {
 	const char *name;
@@ -189,6 +195,7 @@ static const struct {
 	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
 	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
 	{"canp-bench job", bench_job_binds, CANP_ARRAY_SIZE(bench_job_binds)},
+	{"canp-bench runtime", bench_rt_binds, CANP_ARRAY_SIZE(bench_rt_binds)},
 };
 
 static unsigned find_tool(const char *name)

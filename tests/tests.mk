@@ -41,6 +41,21 @@ check-asan:
 check-tsan:
 	@$(MAKE) --no-print-directory FLAVOUR=tsan check-unit
 
+# ---- what was promised ---------------------------------------------------------------------------
+.PHONY: rows rows-bench
+PYTHON ?= /usr/bin/python3
+## rows: every promise, the test that proves it, and how that went in the last check
+# Runs the unit tests when there is no result of theirs.
+rows:
+	@[ -d $(O)/results/unit ] || $(MAKE) --no-print-directory check-unit
+	@$(PYTHON) tests/rows.py tests/rows.tsv $(O)/results
+
+## rows-bench: measures the figures that `rows` shows, minutes; on a quiet machine
+rows-bench: all
+	@mkdir -p $(O)/results
+	@for c in runtime kernels job; do echo "  BENCH   $$c"; \
+	$(BIN)/canp-bench $$c --json >$(O)/results/bench_$$c.json || exit 1; done
+
 # ---- packaging -----------------------------------------------------------------------------------
 .PHONY: check-install check-menuconfig soak-configs
 

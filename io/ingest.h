@@ -5,7 +5,8 @@
  *   canp_job_run()      boot the shards, run units until done or interrupted, publish
  *   canp_job_destroy()
  *
- * What happens to one file, function by function, is told at the head of ingest_shard.c.
+ * What happens to one file, function by function, is told at the head of ingest_read.c; the
+ * operators it goes through are put together by job_build_flow() in ingest.c.
  */
 #ifndef CANP_IO_INGEST_H
 #define CANP_IO_INGEST_H
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "core/base/strbuf.h"
+#include "core/pipeline/flow.h"
 #include "core/runtime/runtime.h"
 #include "core/runtime/sched.h"
 #include "io/can/plan.h"
@@ -127,6 +129,10 @@ struct canp_job {
 	struct canp_fault *faults;        /* [nr_files * faults_per_file], reserved mapping */
 	uint32_t faults_per_file;
 	struct canp_job_mem *mem;
+	/* The pipeline and the ids of its operators. */
+	struct canp_flow *flow;
+	unsigned op_read, op_decode, op_extract, op_write;
+	unsigned cores; /* shards it runs on */
 	struct canp_runtime *rt;
 	struct canp_runtime_info info;
 	int out_fd; /* dataset directory, -1 */

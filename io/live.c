@@ -102,6 +102,7 @@ void canp_live_sum_op(const struct canp_live *l, unsigned op, struct canp_live_o
 		sum->polls += o->polls;
 		sum->idle_polls += o->idle_polls;
 		sum->queue += o->queue;
+		sum->queue_max += o->queue_max;
 	}
 }
 
@@ -184,7 +185,7 @@ static int live_map(struct canp_live_page *p, const char *dir)
 	unsigned nr = canp_live_dirs(dirs);
 	void *map;
 
-	if (dir && live_map_file(p, dir) == 0)
+	if (dir && *dir && live_map_file(p, dir) == 0)
 		return 0;
 	for (unsigned i = 0; !dir && i < nr; i++)
 		if (live_map_file(p, dirs[i]) == 0)

@@ -54,6 +54,7 @@ struct canp_live_op {
 	uint64_t busy_ns;
 	uint64_t polls, idle_polls;
 	uint64_t queue; /* waiting for it now */
+	uint64_t queue_max;
 };
 
 /* Fixed slots of memory on one shard; hits: gets that were given a slot used before. */
@@ -125,7 +126,7 @@ void canp_live_sum_pool(const struct canp_live *l, unsigned pool, struct canp_li
 
 struct canp_live_page;
 
-/* dir NULL: the usual places. Without a place for a file the page lives in memory only (canp_top
+/* dir NULL: the usual places; "": none. Without a place for a file the page lives in memory only (canp_top
  * cannot see it, the metrics can): path is "" then. -EINVAL: nr_shards; -ENOMEM. */
 int canp_live_page_create(const char *dir, unsigned nr_shards, struct canp_live_page **out);
 /* Renews the page; l has the page's number of shards. No system call. */

@@ -49,6 +49,7 @@ static void live_json_op(struct canp_json *js, const char *name, const struct ca
 	canp_json_ku64(js, "polls", o->polls);
 	canp_json_ku64(js, "idle_polls", o->idle_polls);
 	canp_json_ku64(js, "queue", o->queue);
+	canp_json_ku64(js, "queue_max", o->queue_max);
 	canp_json_end(js);
 }
 

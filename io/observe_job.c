@@ -211,6 +211,16 @@ static void observe_update(struct canp_observe *o, enum canp_live_state state)
 	observe_tell_manager(o);
 }
 
+/* Before the job runs its folder may not exist: then the name is as it was given. */
+static void observe_out(struct canp_observe *o)
+{
+	const char *name = o->job->opts.out ? o->job->opts.out : "";
+	char *out = *name ? realpath(name, NULL) : NULL;
+
+	snprintf(o->now->job.out, sizeof(o->now->job.out), "%s", out ? out : name);
+	free(out);
+}
+
 static void observe_phase(void *arg, const struct canp_job *job, enum canp_job_phase phase)
 {
 	static const enum canp_live_state states[] = {
@@ -222,6 +232,8 @@ static void observe_phase(void *arg, const struct canp_job *job, enum canp_job_p
 	struct canp_observe *o = arg;
 
 	(void)job;
+	if (phase == CANP_JOB_BOOTED)
+		observe_out(o);
 	if (phase == CANP_JOB_BOOTED || phase == CANP_JOB_STOPPED)
 		canp_monitor_refresh();
 	if (o->trace)
@@ -265,20 +277,13 @@ static int observe_page(struct canp_observe *o, struct canp_strbuf *err)
 
 static int observe_open(struct canp_observe *o, struct canp_strbuf *err)
 {
-	char *out;
 	int rc;
 
 	o->now = canp_live_alloc(o->job->cores);
 	o->served = canp_live_alloc(o->job->cores);
 	if (!o->now || !o->served)
 		return -ENOMEM;
-	/* The folder may not exist yet: then the name as it was given. */
-	out = o->job->opts.out ? realpath(o->job->opts.out, NULL) : NULL;
-	snprintf(o->now->job.out, sizeof(o->now->job.out), "%s",
-		 out                ? out
-		 : o->job->opts.out ? o->job->opts.out
-				    : "");
-	free(out);
+	observe_out(o);
 	rc = canp_observe_trace_create(&o->o, o->job, o->now->job.id, err, &o->trace);
 	rc = rc ? rc : observe_page(o, err);
 	if (rc)

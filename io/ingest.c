@@ -22,6 +22,7 @@
 #include "core/base/version.h"
 #include "io/device_rule.h"
 #include "io/ingest_priv.h"
+#include "io/observe_job.h"
 #include "io/outdir.h"
 
 #define INGEST_FAULTS_PER_FILE 1000u
@@ -408,6 +409,7 @@ void canp_job_destroy(struct canp_job *job)
 		free(a);
 	}
 	pthread_mutex_destroy(&p->lock);
+	canp_job_perf_destroy(job->perf);
 	canp_flow_destroy(job->flow);
 	canp_plugins_destroy(job->plugins);
 	canp_plan_destroy(job->plan);
@@ -554,6 +556,20 @@ static void job_hold_signals(sigset_t *before)
 	pthread_sigmask(SIG_BLOCK, &set, before);
 }
 
+static void job_phase(const struct canp_job *job, enum canp_job_phase phase)
+{
+	if (job->opts.phase)
+		job->opts.phase(job->opts.phase_arg, job, phase);
+}
+
+static void job_tick(const struct canp_job *job,
+		     void (*progress)(void *arg, const struct canp_job *job), void *arg)
+{
+	job_phase(job, CANP_JOB_TICK);
+	if (progress)
+		progress(arg, job);
+}
+
 int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct canp_job *job),
 		 void *arg, struct canp_strbuf *err)
 {
@@ -573,13 +589,15 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 		return rc;
 	job->totals.boot_s = (double)(canp_clock_ns() - p->started_ns) / 1e9;
 	job->info = *canp_runtime_info(job->rt);
+	job_phase(job, CANP_JOB_BOOTED);
 	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT)
-		if (progress)
-			progress(arg, job);
+		job_tick(job, progress, arg);
 	canp_job_peak_memory(&job->totals);
 	canp_runtime_stop(job->rt);
 	canp_runtime_wait(job->rt);
 	canp_job_collect(job);
+	canp_job_perf_collect(job);
+	job_phase(job, CANP_JOB_STOPPED);
 	job_hold_signals(&held);
 	canp_runtime_destroy(job->rt);
 	job->rt = NULL;
@@ -593,5 +611,6 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	rc = rc ? rc : rc2;
 	pthread_sigmask(SIG_SETMASK, &held, NULL);
 	job_exit_code(job, rc);
+	job_phase(job, CANP_JOB_OVER);
 	return rc;
 }

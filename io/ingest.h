@@ -29,6 +29,15 @@
 #include "io/stage.h"
 #include "io/unit.h"
 
+struct canp_job;
+
+enum canp_job_phase {
+	CANP_JOB_BOOTED,  /* all shards are up */
+	CANP_JOB_TICK,    /* about four times a second while they run */
+	CANP_JOB_STOPPED, /* they have stopped; side tables and reports come next */
+	CANP_JOB_OVER,    /* everything is written, or the job failed */
+};
+
 struct canp_job_opts {
 	const char *const *inputs;
 	unsigned nr_inputs;
@@ -65,6 +74,12 @@ struct canp_job_opts {
 	/* Test hooks: delay each unit of one shard, seeded random delays everywhere. */
 	int slow_shard;      /* -1 none */
 	uint32_t delay_seed; /* 0 none */
+	/* Trace records each shard has room for between two progress calls; a power of two, 0: it
+	 * is not traced. */
+	uint32_t trace_events;
+	/* Told where the job is, on the control thread; see io/observe_job.h. May be NULL. */
+	void (*phase)(void *arg, const struct canp_job *job, enum canp_job_phase phase);
+	void *phase_arg;
 	/* Part of a job, for canp-bench only (io/stage.h); NULL: the whole job. Caller's. */
 	const struct canp_stages *stages;
 };
@@ -147,7 +162,8 @@ struct canp_job {
 	struct canp_unknown_id *unknown; /* [nr_unknown], by frames descending */
 	uint32_t nr_unknown;
 	uint64_t nr_warnings;
-	void *priv; /* private to ingest.c */
+	struct canp_job_perf *perf; /* once the shards have stopped; io/observe_job.h */
+	void *priv;                 /* private to ingest.c */
 };
 
 /* Scans and plans. Warnings (DBC oddities) go to warn, one line each. On failure -errno and a line

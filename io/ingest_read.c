@@ -47,6 +47,11 @@ static void ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code 
 
 	r->err = err;
 	r->status = err || in->named ? CANP_FILE_FAILED : CANP_FILE_SKIPPED;
+	/* One that was opened is counted when it is closed. */
+	if (!is->stream)
+		canp_observe_file(
+			is->obs, r->status == CANP_FILE_FAILED ? CANP_OBS_FAILED : CANP_OBS_SKIPPED,
+			r->status == CANP_FILE_FAILED);
 	/* Other files beside the logs are no damage: canp_files lists them as skipped. */
 	if (r->status == CANP_FILE_SKIPPED)
 		return;
@@ -137,12 +142,25 @@ static unsigned ingest_open(struct canp_ingest_shard *is)
 		is->file++;
 		return 1;
 	}
+	canp_observe_file_begin(is->obs, is->file);
 	is->state = CANP_ING_PROBE;
 	if (canp_unlikely(is->stage != NULL) && canp_ingest_stage_reads(is)) {
 		is->job->results[is->file].status = CANP_FILE_OK;
 		is->state = CANP_ING_WALK;
 	}
 	return 1;
+}
+
+static void ingest_observe_file(struct canp_ingest_shard *is, const struct canp_file_result *r)
+{
+	static const enum canp_observe_file what[] = {
+		[CANP_FILE_PENDING] = CANP_OBS_OK,      [CANP_FILE_OK] = CANP_OBS_OK,
+		[CANP_FILE_DAMAGED] = CANP_OBS_DAMAGED, [CANP_FILE_FAILED] = CANP_OBS_FAILED,
+		[CANP_FILE_SKIPPED] = CANP_OBS_SKIPPED,
+	};
+
+	canp_observe_file_end(is->obs, is->file, r->bytes_read, r->counts.frames);
+	canp_observe_file(is->obs, what[r->status], r->nr_faults);
 }
 
 static void ingest_close_file(struct canp_ingest_shard *is)
@@ -162,6 +180,7 @@ static void ingest_close_file(struct canp_ingest_shard *is)
 	r->bytes_read = canp_stream_size(is->stream);
 	canp_reader_close(is->stream);
 	is->stream = NULL;
+	ingest_observe_file(is, r);
 	is->file++;
 	is->state = CANP_ING_OPEN;
 }
@@ -301,6 +320,7 @@ static unsigned ingest_claim(struct canp_ingest_shard *is)
 		ingest_say_end(is);
 		return 1;
 	}
+	canp_observe_unit_begin(is->obs, is->unit);
 	u = &is->job->units.units[is->unit];
 	is->file = u->first_file;
 	is->file_end = u->first_file + u->nr_files;
@@ -334,6 +354,7 @@ static unsigned ingest_flush(struct canp_ingest_shard *is)
 		t->msgs[i].a = is->unit;
 		canp_mesh_send(is->sh->mesh, is->sh->index, i, &t->msgs[i]);
 	}
+	canp_observe_unit_end(is->obs, is->unit);
 	is->state = CANP_ING_IDLE;
 	return 1;
 }
@@ -404,5 +425,6 @@ void canp_ingest_abandon(struct canp_ingest_shard *is)
 			canp_runb_reset(&is->builders[s]);
 	if (is->plugins)
 		canp_plugin_pack_reset(is->plugins);
+	canp_observe_unit_drop(is->obs);
 	is->state = CANP_ING_IDLE;
 }

@@ -9,6 +9,7 @@
 
 #include "core/base/timeconv.h"
 #include "io/ingest_priv.h"
+#include "io/observe_job.h"
 #include "io/outdir.h"
 #include "io/report.h"
 #include "simd/simd.h"
@@ -248,6 +249,7 @@ int canp_report_run_json(const struct canp_job *job)
 	canp_report_totals(&js, job);
 	report_pipeline(&js, job);
 	report_plugins(&js, job);
+	canp_job_perf_json(&js, job);
 	canp_json_key(&js, "unknown_ids");
 	canp_json_array(&js);
 	for (uint32_t i = 0; i < job->nr_unknown; i++) {

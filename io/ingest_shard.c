@@ -107,6 +107,7 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 				.device_column = job->plan->opts.device_column,
 				.enum_labels = job->plan->opts.enum_labels,
 				.wait_on_space = job->opts.wait_on_enospc,
+				.obs = is->obs,
 			},
 	};
 	uint64_t slots = canp_writer_page_slots(&wo);
@@ -260,6 +261,11 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 	s->user = is;
 	s->on_msg = canp_ingest_on_msg;
 	s->on_msg_arg = is;
+	is->obs =
+		canp_job_shard_mem(job, s->index, canp_observe_shard_bytes(job->opts.trace_events));
+	if (!is->obs)
+		return -ENOMEM;
+	canp_observe_shard_init(is->obs, job->opts.trace_events, s->index, s->cpu);
 	rc = canp_ingest_stage_init(is);
 	rc = rc ? rc : shard_setup_io(is);
 	rc = rc ? rc : shard_setup_walk(is);

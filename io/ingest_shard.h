@@ -9,6 +9,7 @@
 
 #include "core/pipeline/flow.h"
 #include "io/ingest.h"
+#include "io/observe_shard.h"
 #include "io/sink/columns.h"
 #include "io/sink/writer.h"
 #include "io/source/reader.h"
@@ -106,6 +107,7 @@ struct canp_ingest_shard {
 	bool space_timer_armed;
 	int error;
 	char error_what[160];
+	struct canp_observe_shard *obs;
 	struct canp_stage_shard *stage; /* NULL in every real job, see io/stage.h */
 };
 

@@ -14,8 +14,10 @@
 #include "core/runtime/runtime_cfg.h"
 #include "io/ingest_cfg.h"
 #include "tools/appliance_cfg.h"
+#include "tools/appliance_status_cfg.h"
 #include "tools/bench_cfg.h"
 #include "tools/gen_cfg.h"
+#include "tools/top_cfg.h"
 
 static struct canp_runtime_cfg runtime_cfg;
 static struct canp_ingest_cfg ingest_cfg;
@@ -184,6 +186,10 @@ static const struct canp_opt_bind bench_rt_binds[] = {
 	{&canp_bench_rt_opt_table, &bench_rt_cfg},
 	{&canp_bench_opt_table, &bench_cfg},
 };
+static struct canp_top_cfg top_cfg;
+static struct canp_status_cfg status_cfg;
+static const struct canp_opt_bind top_binds[] = {{&canp_top_opt_table, &top_cfg}};
+static const struct canp_opt_bind status_binds[] = {{&canp_status_opt_table, &status_cfg}};
 
 /* TOOL: a program, or a command of one that has options of its own. */
 static const struct {
@@ -192,6 +198,8 @@ static const struct {
 	unsigned nr;
 } tools[] = {
 	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
+	{"canp-appliance status", status_binds, CANP_ARRAY_SIZE(status_binds)},
+	{"canp-top", top_binds, CANP_ARRAY_SIZE(top_binds)},
 	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
 	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
 	{"canp-bench job", bench_job_binds, CANP_ARRAY_SIZE(bench_job_binds)},

@@ -19,6 +19,7 @@ int canp_cmd_schema(int argc, char **argv);
 int canp_cmd_caps(int argc, char **argv);
 int canp_cmd_doctor(int argc, char **argv);
 int canp_cmd_config(int argc, char **argv);
+int canp_cmd_status(int argc, char **argv);
 
 /* All options of a job and what they resolve to. */
 struct canp_job_cli {

@@ -11,6 +11,7 @@
 #include "core/base/clock.h"
 #include "core/base/err.h"
 #include "io/ingest_shard.h"
+#include "io/observe_job.h"
 #include "io/outdir.h"
 #include "io/report.h"
 #include "io/source/fsinfo.h"
@@ -323,6 +324,37 @@ static int dry_run(const struct canp_job_cli *c, const struct canp_job *job)
 	return CANP_EXIT_OK;
 }
 
+/* Opens what --live, --metrics and --trace ask for. */
+static int run_watch(const struct canp_job_cli *c, struct canp_job *job,
+		     struct canp_observe **watch, struct canp_strbuf *err)
+{
+	const struct canp_observe_opts o = {
+		.live = c->ui.live,
+		.metrics = c->ui.metrics,
+		.trace = c->ui.trace,
+		.trace_format = (enum canp_observe_trace_format)c->ui.trace_format,
+		.trace_paused = c->ui.trace_paused,
+	};
+	int rc = canp_observe_create(&o, job, err, watch);
+
+	if (rc)
+		fprintf(stderr, "canp-appliance: %s\n", err->buf);
+	else if (!c->ui.quiet && *canp_observe_metrics(*watch))
+		fprintf(stderr, "canp-appliance: metrics at %s\n", canp_observe_metrics(*watch));
+	return rc;
+}
+
+/* A trace that cannot be written costs the trace, not the job. */
+static void run_unwatch(struct canp_observe *watch, const struct canp_job *job, int rc)
+{
+	struct canp_strbuf err = CANP_STRBUF_INIT;
+
+	if (canp_observe_finish(watch, job, rc, &err))
+		fprintf(stderr, "canp-appliance: %s\n", err.buf);
+	canp_observe_destroy(watch);
+	canp_strbuf_fini(&err);
+}
+
 static int run_job(struct canp_job_cli *c, struct canp_job *job)
 {
 	struct canp_strbuf err = CANP_STRBUF_INIT;
@@ -331,13 +363,20 @@ static int run_job(struct canp_job_cli *c, struct canp_job *job)
 				       (c->ui.progress == CANP_CFG_PROGRESS_AUTO && isatty(2))),
 		.started_ns = canp_clock_ns(),
 	};
-	int rc = canp_job_run(job, run_progress, &progress, &err);
-	int code = job->totals.exit_code;
+	struct canp_observe *watch = NULL;
+	int rc = run_watch(c, job, &watch, &err), code;
 
+	if (rc) {
+		canp_strbuf_fini(&err);
+		return CANP_EXIT_FATAL;
+	}
+	rc = canp_job_run(job, run_progress, &progress, &err);
+	code = job->totals.exit_code;
 	if (progress.on)
 		fprintf(stderr, "\r%-79s\r", "");
 	if (rc && err.len)
 		fprintf(stderr, "canp-appliance: %s\n", err.buf);
+	run_unwatch(watch, job, rc);
 	canp_strbuf_fini(&err);
 	if (job->info.cores) {
 		if (!c->ui.quiet)

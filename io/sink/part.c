@@ -16,6 +16,7 @@
 #include "core/base/assert.h"
 #include "core/base/err.h"
 #include "core/base/units.h"
+#include "io/observe_shard.h"
 #include "io/stage.h"
 
 static const char *const part_ext[] = {[CANP_SINK_PARQUET] = "parquet", [CANP_SINK_CSV] = "csv"};
@@ -306,6 +307,7 @@ static void part_published(struct canp_out *o, int err, void *arg)
 	if (*p->table->message)
 		p->set->rows_published += p->rows;
 	p->set->values_published += p->values;
+	canp_observe_part_end(p->set->obs, p->seq, (uint64_t)(uintptr_t)p);
 	p->seq++;
 	p->state = CANP_PART_CLOSED;
 	part_closed(p);
@@ -335,6 +337,7 @@ int canp_part_finish(struct canp_part *p)
 	if (canp_out_error(p->out, NULL))
 		return part_fail(p, canp_out_error(p->out, NULL), "cannot write");
 	p->state = CANP_PART_PUBLISHING;
+	canp_observe_part_begin(p->set->obs, p->seq, (uint64_t)(uintptr_t)p);
 	p->set->finishing++;
 	canp_out_finish(p->out, part_published, p);
 	return 0;

@@ -105,6 +105,17 @@ int canp_sched_create(unsigned nr_shards, uint32_t nr_units, const uint32_t *hom
 	return 0;
 }
 
+void canp_sched_set_window(struct canp_sched *s, uint32_t window)
+{
+	window = canp_max(window, s->nr_shards * CANP_SCHED_WINDOW_PER_SHARD);
+	s->window = canp_min(window, canp_sched_window_max(s->nr_shards));
+}
+
+uint32_t canp_sched_window(const struct canp_sched *s)
+{
+	return s->window;
+}
+
 void canp_sched_destroy(struct canp_sched *s)
 {
 	if (!s)

@@ -242,11 +242,11 @@ static void C32_a_slow_core_costs_no_more_than_its_share(void **state)
 		double all = 0, ideal, slow = speeds[run / 4 % 4];
 		struct play p;
 
-		make_sizes(EQUAL, 1000, run);
-		for (uint32_t i = 0; i < 1000; i++)
+		make_sizes(EQUAL, FILES_MAX, run);
+		for (uint32_t i = 0; i < FILES_MAX; i++)
 			all += (double)sizes[i];
 		ideal = all / (n - 1 + slow);
-		p = play(1000, n, UINT32_MAX, slow);
+		p = play(FILES_MAX, n, UINT32_MAX, slow);
 		assert_true(p.now <= 1.2 * ideal);
 		if (slow <= 0.5)
 			assert_true(p.st.foreign_claims > 0);

@@ -1,10 +1,11 @@
 /*
  * sched.h - which unit of work runs where and when. Units are numbered in listing order; the
- * frontier is the lowest unfinished one; only units inside [frontier, frontier + window) may
- * start; the window is 4 units a shard, more where sizes differ much (io/unit.h). A shard takes the
- * lowest unstarted unit of its own queue (home shard: the caller's choice, io/unit.h) in the
- * window; if it has none there, the lowest unstarted unit in the window of the shard with the most
- * unstarted units in the window. A claim is one CAS on the unit's state.
+ * frontier is the lowest unfinished one; only units inside [frontier, frontier + window) may start;
+ * the window is 4 units a shard, more where sizes differ much (io/unit.h). A shard takes the lowest
+ * unstarted unit of its own queue (home shard: the caller's choice, io/unit.h) in the window,
+ * unless another one's lowest lies over 2 x shards below that, which is then helped. If it has none
+ * there, it takes the lowest unstarted unit in the window of the shard with the most unstarted
+ * units in the window. A claim is one CAS on the unit's state.
  */
 #ifndef CANP_RUNTIME_SCHED_H
 #define CANP_RUNTIME_SCHED_H
@@ -15,6 +16,8 @@
 struct canp_sched;
 
 #define CANP_SCHED_WINDOW_PER_SHARD 4u
+/* How far below a shard's own next unit another's must lie to come first. */
+#define CANP_SCHED_LATE_PER_SHARD 2u
 /* The widest window: what is kept per unit under way (messages to every owner) stays small. */
 static inline uint32_t canp_sched_window_max(unsigned nr_shards)
 {

@@ -5,7 +5,8 @@
  *   canp_job_run()      boot the shards, run units until done or interrupted, publish
  *   canp_job_destroy()
  *
- * What happens to one file, function by function, is told at the head of ingest_shard.c.
+ * What happens to one file, function by function, is told at the head of ingest_read.c; the
+ * operators it goes through are put together by job_build_flow() in ingest.c.
  */
 #ifndef CANP_IO_INGEST_H
 #define CANP_IO_INGEST_H
@@ -14,12 +15,14 @@
 #include <stdint.h>
 
 #include "core/base/strbuf.h"
+#include "core/pipeline/flow.h"
 #include "core/runtime/runtime.h"
 #include "core/runtime/sched.h"
 #include "io/can/plan.h"
 #include "io/devices.h"
 #include "io/format/ahead.h"
 #include "io/format/format.h"
+#include "io/plugin_host.h"
 #include "io/source/dirscan.h"
 #include "io/source/fsinfo.h"
 #include "io/sink/part.h"
@@ -54,6 +57,9 @@ struct canp_job_opts {
 	int codec_level; /* gzip 0..3, zstd 1..9 */
 	uint32_t rowgroup_rows;
 	bool wait_on_enospc;
+	/* operators of the user, in this order; the caller keeps them alive */
+	const struct canp_plugin_spec *plugins;
+	unsigned nr_plugins;
 	/* Test hooks: delay each unit of one shard, seeded random delays everywhere. */
 	int slow_shard;      /* -1 none */
 	uint32_t delay_seed; /* 0 none */
@@ -127,6 +133,11 @@ struct canp_job {
 	struct canp_fault *faults;        /* [nr_files * faults_per_file], reserved mapping */
 	uint32_t faults_per_file;
 	struct canp_job_mem *mem;
+	/* The pipeline and the ids of its operators. */
+	struct canp_plugins *plugins; /* NULL: none */
+	struct canp_flow *flow;
+	unsigned op_read, op_decode, op_plugin[CANP_PLUGINS_MAX], op_pack, op_extract, op_write;
+	unsigned cores; /* shards it runs on */
 	struct canp_runtime *rt;
 	struct canp_runtime_info info;
 	int out_fd; /* dataset directory, -1 */

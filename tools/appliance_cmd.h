@@ -29,6 +29,7 @@ struct canp_job_cli {
 	/* resolved; freed by canp_job_cli_fini */
 	struct canp_job_opts job;
 	struct canp_plan_dbc *dbcs;
+	struct canp_plugin_spec *plugins;
 	struct canp_strbuf select, exclude, bus;
 	struct canp_tz *tz;
 };

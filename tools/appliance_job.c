@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/err.h"
 #include "core/base/log.h"
@@ -37,6 +38,27 @@ static int resolve_dbcs(struct canp_job_cli *c)
 			c->dbcs[i].path = eq + 1;
 		}
 	}
+	return 0;
+}
+
+/* "x.so:arg" -> file and argument. A file that exists as written wins over the ':' reading. */
+static int resolve_plugins(struct canp_job_cli *c)
+{
+	c->plugins = calloc(c->in.plugin.nr + 1, sizeof(*c->plugins));
+	if (!c->plugins)
+		return -1;
+	for (unsigned i = 0; i < c->in.plugin.nr; i++) {
+		char *text = (char *)(uintptr_t)c->in.plugin.v[i];
+		char *colon = access(text, F_OK) ? strchr(text, ':') : NULL;
+
+		c->plugins[i].file = text;
+		if (colon) {
+			*colon = '\0';
+			c->plugins[i].arg = colon + 1;
+		}
+	}
+	c->job.plugins = c->plugins;
+	c->job.nr_plugins = c->in.plugin.nr;
 	return 0;
 }
 
@@ -146,7 +168,7 @@ int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool)
 	rc = resolve_times(c, tool);
 	if (rc >= 0)
 		return rc;
-	if (resolve_dbcs(c))
+	if (resolve_dbcs(c) || resolve_plugins(c))
 		return CANP_EXIT_FATAL;
 	resolve_plan(c);
 	resolve_machine(c);
@@ -176,6 +198,7 @@ void canp_job_cli_fini(struct canp_job_cli *c)
 	canp_opts_destroy(c->opts);
 	canp_tz_close(c->tz);
 	free(c->dbcs);
+	free(c->plugins);
 	canp_strbuf_fini(&c->select);
 	canp_strbuf_fini(&c->exclude);
 	canp_strbuf_fini(&c->bus);

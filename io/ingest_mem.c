@@ -19,6 +19,9 @@
 /* CSV runs stay under CANP_RUN_RAW_ROWS so that they travel as records. */
 #define INGEST_CSV_RUN_ROWS   768u
 #define INGEST_STAGING_BLOCKS 8u
+/* With small arenas half of that: they are all touched by the first large table. */
+#define INGEST_STAGING_FEW 4u
+#define INGEST_ARENA_SMALL (96ULL << 20)
 
 static uint64_t run_slots(const struct canp_table *t, uint32_t run_rows, bool ts_ns)
 {
@@ -78,7 +81,9 @@ static void plan_fixed(const struct canp_job *job, struct canp_job_mem *m)
 	ro.depth = job->opts.depth;
 	ro.slice_bytes = job->opts.slice_bytes;
 	m->reader_bytes = canp_align_up(canp_reader_bytes(&ro), 4096UL);
-	m->staging_bytes = (size_t)INGEST_STAGING_BLOCKS * CANP_INGEST_STAGING_BLOCK_BYTES;
+	m->staging_bytes = (job->opts.mem_per_core < INGEST_ARENA_SMALL ? INGEST_STAGING_FEW
+									: INGEST_STAGING_BLOCKS) *
+			   (size_t)CANP_INGEST_STAGING_BLOCK_BYTES;
 	m->ring_bytes = m->reader_bytes + m->staging_bytes + 8192;
 	m->walker_bytes = canp_align_up(canp_walker_bytes(), 64UL);
 	m->ahead_bytes = canp_ahead_engine(job->opts.inflate, &why) == CANP_INFLATE_ISAL

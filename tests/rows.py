@@ -70,7 +70,8 @@ def find_tests(testdir):
 
 
 def worse(a, b):
-    order = ["failed", "skipped", "passed", None]
+    """Of two parts of one test: what failed counts, then what passed."""
+    order = ["failed", "passed", "skipped", None]
     return a if order.index(a) <= order.index(b) else b
 
 

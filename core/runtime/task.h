@@ -123,6 +123,9 @@ unsigned canp_exec_nr_shards(const struct canp_exec *ex);
 struct canp_shard;
 int canp_exec_init(const struct canp_exec_opts *opts, unsigned nr_shards, struct canp_exec **out);
 int canp_exec_attach(struct canp_exec *ex, struct canp_shard *s);
+/* The reactor that runs shard i; NULL before it is attached. For those who add pollers of their
+ * own, from a task on that shard. */
+struct canp_shard *canp_exec_shard(const struct canp_exec *ex, unsigned i);
 
 /* Submits one task. f NULL: nobody asks for the result. -EAGAIN: no slot free; -EINVAL; -ESHUTDOWN.
  * Any thread. */
@@ -143,6 +146,13 @@ int canp_future_wait(struct canp_future *f, uint32_t timeout_ms, struct canp_tas
 int canp_future_cancel(struct canp_future *f);
 enum canp_task_status canp_future_status(const struct canp_future *f);
 void canp_future_put(struct canp_future *f);
+/* A future without a task, for work that somebody else does: it is RUNNING until it is completed by
+ * hand, once, and has counted as a task of type CPU. create: -EAGAIN: no slot free. complete: error
+ * 0 or -errno; the future may have been put before; -EALREADY, -ESTALE, -EAGAIN: too many threads.
+ * cancelled: somebody asked for its end. Any thread, as long as the executor is there. */
+int canp_future_create(struct canp_exec *ex, struct canp_future **f);
+int canp_future_complete(struct canp_future *f, int error);
+bool canp_future_cancelled(const struct canp_future *f);
 /* Inside a task: somebody asked for its end. */
 bool canp_task_cancelled(const struct canp_task_env *env);
 

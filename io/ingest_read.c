@@ -84,6 +84,7 @@ static unsigned ingest_open(struct canp_ingest_shard *is)
 		return 1;
 	}
 	is->state = CANP_ING_PROBE;
+	canp_ingest_look_ahead(is);
 	if (canp_unlikely(is->stage != NULL) && canp_ingest_stage_reads(is)) {
 		is->job->results[is->file].status = CANP_FILE_OK;
 		is->state = CANP_ING_WALK;

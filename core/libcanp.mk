@@ -7,7 +7,7 @@ LIB_VERSION := $(shell sed -n 's/^.define CANP_VERSION "\(.*\)"/\1/p' core/base/
 LIB_SONAME  := libcanp.so.0
 LIB_MAP     := core/libcanp.map
 LIB_HEADERS := $(filter-out io/canp.h,$(filter %.h,$(shell $(CC) -MM -I. io/canp.h)))
-src_lib     := $(src_base) $(src_numa) $(src_core) io/source/mmapcache.c
+src_lib     := $(src_base) $(src_numa) $(src_core) io/source/mmapcache.c io/lib_cfg.c io/libconfig.c
 # What it needs of the system; liburing is an archive and becomes part of the shared library.
 LIB_SHARED  := -lnuma -lhugetlbfs -lpthread -lm
 LIB_STATIC  := -l:liburing.a $(LIB_SHARED)
@@ -93,9 +93,6 @@ uninstall-lib:
 # ---- examples ------------------------------------------------------------------------------------
 # tools/examples/plugin_*.c are shared objects for canp-appliance, not programs.
 EXAMPLES := $(patsubst tools/examples/%.c,%,$(filter-out tools/examples/plugin_%,$(wildcard tools/examples/*.c)))
-ifeq ($(wildcard core/pipeline/pipeline.c),)
-EXAMPLES := $(filter-out dag ordered_stream,$(EXAMPLES))
-endif
 
 ## examples: the programs of tools/examples, in $(BUILD)/release/examples
 examples: $(addprefix $(O)/examples/,$(EXAMPLES))

@@ -86,7 +86,7 @@ outside() {
 		return
 	fi
 	(cd "$T" && timeout -k 5 60 "$out") >"$T/out" 2>"$T/err"
-	eq "$text" "$? $(tail -n 1 "$T/err")" "0 "
+	eq "$text" "$? $(head -n 1 "$T/err")" "0 "
 }
 warn="-Wall -Wextra -Werror -O1"
 for src in tools/examples/*.c; do

@@ -53,13 +53,17 @@
 #define TS_SCHED      1024u /* not due yet */
 #define TS_TYPE_SHIFT 11u
 #define TS_PRIO_SHIFT 13u
+#define TS_EXTERN     0x8000u /* no task: task_extern.c */
 #define TS_REFS       (TS_HELD | TS_TIMED | TS_DONE)
 
 enum { TASK_FLAG_TRACE = 1, TASK_FLAG_MESSAGE = 2 };
 
 struct task_slot {
 	uint64_t word;
-	canp_task_fn fn;
+	union {
+		canp_task_fn fn;
+		const struct canp_extern_ops *ext;
+	};
 	void *arg;
 	uint64_t created_ns;
 	void (*done)(struct canp_future *f, void *done_arg);

@@ -106,12 +106,15 @@ tests: $(TESTBINS)
 .SECONDARY:
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
 include tests/tests.mk
+include core/libcanp.mk
 include tools/install.mk
+include tools/peers.mk
 
 # ---- housekeeping --------------------------------------------------------------------------------
 # Prints every target that has a text: a line "## target: text" anywhere in the makefiles.
 ## help: this list
-MAKEFILES_OWN := Makefile kconfig/kconfig.mk tests/tests.mk tools/install.mk
+MAKEFILES_OWN := Makefile kconfig/kconfig.mk core/libcanp.mk tests/tests.mk tools/install.mk \
+	tools/peers.mk
 help:
 	@sed -n 's/^## \([^:]*\): \(.*\)/  \1|\2/p' $(MAKEFILES_OWN) | \
 	awk -F'|' '{ printf "%-32s %s\n", $$1, $$2 }'
@@ -144,3 +147,5 @@ clean:
 
 distclean: clean
 	rm -f .config .config.old
+
+include tools/examples/plugin.mk

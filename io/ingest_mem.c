@@ -6,7 +6,8 @@
  *
  * run_rows is halved until the open runs of all tables fit CANP_OPEN_RUNS_BYTES: that sum is the
  * reserve the frontier unit needs to finish whatever else is held, so it must be affordable on
- * every machine. rowgroup_rows is halved until the open row groups of all tables fit writer_mem.
+ * every machine. No page has more rows than a row group shall have. rowgroup_rows is halved until
+ * the open row groups of all tables fit writer_mem.
  */
 #include <errno.h>
 
@@ -26,6 +27,18 @@ static uint64_t run_slots(const struct canp_table *t, uint32_t run_rows, bool ts
 		t->row_bytes > t->stride && run_rows < CANP_RUN_RAW_ROWS ? t->stride : t->row_bytes;
 
 	return run_rows * row / seg + t->nr_cols + 8 + canp_runb_need(t, ts_ns);
+}
+
+/* What `pack` holds at the end of a unit may come right behind the last chunk of the grouper. */
+static uint64_t pack_slots(const struct canp_job *job)
+{
+	uint64_t sum = 0;
+
+	for (unsigned s = 0; job->plugins && s < canp_plan_nr_slots(job->plan); s++)
+		if (canp_plugins_want(job->plugins, s))
+			sum += canp_runb_need(canp_plan_table(job->plan, s),
+					      job->plan->opts.ts_ns_column);
+	return sum;
 }
 
 static uint64_t open_run_slots(const struct canp_plan *plan, uint32_t run_rows)
@@ -73,6 +86,7 @@ static void plan_fixed(const struct canp_job *job, struct canp_job_mem *m)
 				 : canp_align_up(canp_ahead_bytes(), 64UL);
 	m->probe_bytes = canp_align_up(canp_format_probe_scratch(), 64UL);
 	m->group_bytes = canp_align_up(canp_group_bytes(job->plan), 64UL);
+	m->plugin_bytes = job->plugins ? canp_plugin_shard_bytes(job->plugins) : 0;
 	m->builders_bytes =
 		canp_plan_nr_slots(job->plan) * (sizeof(struct canp_runb) + sizeof(uint16_t) + 64) +
 		sizeof(struct canp_runscratch) + canp_pqshared_bytes() + 4096;
@@ -87,6 +101,9 @@ int canp_ingest_plan_memory(const struct canp_job *job, struct canp_job_mem *m,
 	*m = (struct canp_job_mem){0};
 	plan_fixed(job, m);
 	m->run_rows = job->opts.sink == CANP_SINK_CSV ? INGEST_CSV_RUN_ROWS : CANP_RUN_ROWS_MAX;
+	while (m->run_rows > INGEST_RUN_ROWS_MIN && job->opts.rowgroup_rows &&
+	       m->run_rows > job->opts.rowgroup_rows)
+		m->run_rows /= 2;
 	while (m->run_rows > INGEST_RUN_ROWS_MIN &&
 	       open_run_slots(plan, m->run_rows) * CANP_PAGE_SLOT_BYTES > CANP_OPEN_RUNS_BYTES)
 		m->run_rows /= 2;
@@ -107,10 +124,10 @@ int canp_ingest_plan_memory(const struct canp_job *job, struct canp_job_mem *m,
 				   (unsigned long long)(m->writer_bytes >> 20) + 1);
 		return -ENOMEM;
 	}
-	slots = open_run_slots(plan, m->run_rows) + 64;
+	slots = open_run_slots(plan, m->run_rows) + pack_slots(job) + 64;
 	m->reserve_slots = (uint32_t)slots;
 	fixed = m->ring_bytes + m->walker_bytes + m->ahead_bytes + m->probe_bytes + m->group_bytes +
-		m->builders_bytes + (1u << 20);
+		m->plugin_bytes + m->builders_bytes + (1u << 20);
 	/* As much again for units ahead of the frontier, or they could never start. */
 	m->arena_min = fixed + 2 * slots * CANP_PAGE_SLOT_BYTES;
 	/* A small job cannot fill a large arena: its packed pages are smaller than its inflated

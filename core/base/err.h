@@ -10,6 +10,10 @@
 
 #include <stdint.h>
 
+#include "core/base/compiler.h"
+
+CANP_BEGIN_DECLS
+
 /* name, short text, what the user can do. The name is what reports and canp_errors carry. */
 #define CANP_FAULTS(X)                                                                             \
 	X(NONE, "no fault", "")                                                                    \
@@ -61,5 +65,7 @@ const char *canp_strerror(int err);
 /* Fills *f; detail is printf-formatted and truncated to fit. Any thread. */
 void canp_fault_set(struct canp_fault *f, enum canp_fault_code code, uint64_t offset,
 		    uint64_t bytes, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+CANP_END_DECLS
 
 #endif

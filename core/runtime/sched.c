@@ -9,9 +9,10 @@
  * Why nothing can deadlock. Let f be the frontier, the lowest unfinished unit.
  *  1. f is running, or its home shard is about to claim it. Suppose f is free while its home
  *     shard H runs a unit y > f. If y is H's own, H would have taken f, which is lower. If y is
- *     foreign, H found no own unit in the window [g, g + W) of that moment; y lay in it, so f < y
- *     did as well (f >= g, because everything below g is finished), and H would have seen f. So H
- *     runs nothing above f, and nothing below f is unfinished: H takes f at its next claim.
+ *     foreign and was taken for being late, it lay below H's lowest free unit, so y < f. Else H
+ *     found no own unit in the window [g, g + W) of that moment; y lay in it, so f < y did as well
+ *     (f >= g, because everything below g is finished), and H would have seen f. So H runs nothing
+ *     above f, and nothing below f is unfinished: H takes f (or a lower one) at its next claim.
  *  2. f, once running, never waits for a page slot: its shard keeps a reserve of slots that only
  *     the frontier unit may use, and owners consume the frontier's pages at once, so those slots
  *     return without any other unit's progress.
@@ -105,6 +106,17 @@ int canp_sched_create(unsigned nr_shards, uint32_t nr_units, const uint32_t *hom
 	return 0;
 }
 
+void canp_sched_set_window(struct canp_sched *s, uint32_t window)
+{
+	window = canp_max(window, s->nr_shards * CANP_SCHED_WINDOW_PER_SHARD);
+	s->window = canp_min(window, canp_sched_window_max(s->nr_shards));
+}
+
+uint32_t canp_sched_window(const struct canp_sched *s)
+{
+	return s->window;
+}
+
 void canp_sched_destroy(struct canp_sched *s)
 {
 	if (!s)
@@ -145,20 +157,46 @@ CANP_INLINE uint32_t window_end(const struct canp_sched *s, uint32_t frontier)
 	return canp_min(frontier + s->window, s->nr_units);
 }
 
-static bool claim_own(struct canp_sched *s, struct sched_shard *me, uint32_t limit, uint32_t *unit)
+/* The lowest free unit of one's own; UINT32_MAX: none. */
+static uint32_t own_next(struct canp_sched *s, struct sched_shard *me)
 {
 	uint32_t pos = me->cursor;
-	bool found = false;
 
-	for (; pos < me->end && s->order[pos] < limit && !found; pos++) {
-		if (state_of(s, s->order[pos]) != UNIT_FREE || !state_take(s, s->order[pos]))
-			continue;
-		*unit = s->order[pos];
-		found = true;
-	}
+	while (pos < me->end && state_of(s, s->order[pos]) != UNIT_FREE)
+		pos++;
 	/* Relaxed: a peek by another thread that sees an old cursor only scans a little more. */
 	__atomic_store_n(&me->cursor, pos, __ATOMIC_RELAXED);
-	return found;
+	return pos < me->end ? s->order[pos] : UINT32_MAX;
+}
+
+static bool claim_own(struct canp_sched *s, struct sched_shard *me, uint32_t limit, uint32_t *unit)
+{
+	uint32_t u;
+
+	while ((u = own_next(s, me)) < limit) {
+		if (!state_take(s, u))
+			continue;
+		*unit = u;
+		return true;
+	}
+	return false;
+}
+
+/* A unit so far below one's own next that its home shard must be slow: it is helped before all
+ * others wait for it at the end of the window. */
+static bool claim_late(struct canp_sched *s, struct sched_shard *me, uint32_t from, uint32_t limit,
+		       uint32_t *unit)
+{
+	uint32_t own = own_next(s, me), late = s->nr_shards * CANP_SCHED_LATE_PER_SHARD, u = from;
+
+	if (own >= limit || own - from <= late)
+		return false;
+	while (u < own && state_of(s, u) != UNIT_FREE)
+		u++;
+	if (own - u <= late || !state_take(s, u))
+		return false;
+	*unit = u;
+	return true;
 }
 
 /* The lowest free unit of the shard that has the most free units in [from, limit); of equally full
@@ -212,13 +250,15 @@ static int claim_foreign(struct canp_sched *s, uint32_t from, uint32_t limit, ui
 static int claim_in_window(struct canp_sched *s, struct sched_shard *me, uint32_t *unit)
 {
 	uint32_t from = canp_sched_frontier(s), limit = window_end(s, from);
-	int rc;
+	int rc = 0;
 
-	if (claim_own(s, me, limit, unit)) {
-		count(&me->claims);
-		return 0;
+	if (!claim_late(s, me, from, limit, unit)) {
+		if (claim_own(s, me, limit, unit)) {
+			count(&me->claims);
+			return 0;
+		}
+		rc = claim_foreign(s, from, limit, unit);
 	}
-	rc = claim_foreign(s, from, limit, unit);
 	if (rc == 0) {
 		count(&me->claims);
 		count(&me->foreign_claims);

@@ -229,6 +229,8 @@ int canp_future_wait(struct canp_future *f, uint32_t timeout_ms, struct canp_tas
 	unsigned spins = 0;
 	int rc = 0;
 
+	if (canp_unlikely(task_load(s) & CANP_FUTURE_FOREIGN))
+		return s->ops->wait(f, timeout_ms, r);
 	if (timeout_ms && timeout_ms != UINT32_MAX)
 		end_ns = canp_clock_ns() + timeout_ms * (uint64_t)CANP_NS_PER_MS;
 	for (;;) {
@@ -262,6 +264,8 @@ int canp_future_cancel(struct canp_future *f)
 	struct task_port *p;
 	void *arg;
 
+	if (canp_unlikely(w & CANP_FUTURE_FOREIGN))
+		return s->ops->cancel(f);
 	for (;;) {
 		if (!task_is(w, f) || task_status(w) == CANP_TASK_FREE)
 			return -ESTALE;
@@ -294,11 +298,18 @@ enum canp_task_status canp_future_status(const struct canp_future *f)
 void canp_future_put(struct canp_future *f)
 {
 	struct task_slot *s = task_slot_of(f);
-	uint64_t w = task_load(s);
 	struct canp_exec *ex;
+	uint64_t w;
 
-	if (!f || !task_is(w, f) || !(w & TS_HELD))
+	if (!f)
 		return;
+	w = task_load(s);
+	if (!task_is(w, f) || !(w & TS_HELD))
+		return;
+	if (canp_unlikely(w & CANP_FUTURE_FOREIGN)) {
+		s->ops->put(f);
+		return;
+	}
 	ex = s->ex;
 	if (__atomic_load_n(&ex->dead, __ATOMIC_ACQUIRE)) {
 		while (!task_cas(s, &w, w & ~(uint64_t)TS_HELD))

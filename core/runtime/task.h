@@ -21,6 +21,9 @@
 #include <stdint.h>
 
 #include "core/base/compiler.h"
+#include "core/base/trace_ctx.h"
+
+CANP_BEGIN_DECLS
 
 struct canp_block;
 struct canp_exec;
@@ -49,13 +52,6 @@ enum canp_task_status {
 	CANP_TASK_RUNNING,
 	CANP_TASK_COMPLETED,
 	CANP_TASK_FAILED /* reason in result.error */
-};
-
-/* W3C trace context (https://www.w3.org/TR/trace-context/), all zero: none. */
-struct canp_trace_ctx {
-	uint8_t trace_id[16];
-	uint8_t span_id[8];
-	uint8_t flags;
 };
 
 /* What a running task sees. */
@@ -201,5 +197,7 @@ struct canp_exec_stats {
 };
 /* Consistent at any time: completed + failed + live = total. Any thread. */
 void canp_exec_stats(const struct canp_exec *ex, struct canp_exec_stats *st);
+
+CANP_END_DECLS
 
 #endif

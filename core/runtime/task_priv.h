@@ -29,6 +29,7 @@
 #include "core/base/assert.h"
 #include "core/base/spsc.h"
 #include "core/base/units.h"
+#include "core/runtime/future.h"
 #include "core/runtime/reactor.h"
 #include "core/runtime/shard.h"
 #include "core/runtime/task.h"
@@ -55,6 +56,9 @@
 #define TS_PRIO_SHIFT 13u
 #define TS_EXTERN     0x8000u /* no task: task_extern.c */
 #define TS_REFS       (TS_HELD | TS_TIMED | TS_DONE)
+CANP_STATIC_ASSERT(TS_STATUS == CANP_FUTURE_STATUS && TS_WAITERS == CANP_FUTURE_WAITERS &&
+			   TS_HELD == CANP_FUTURE_HELD && TS_DONE == CANP_FUTURE_DONE,
+		   "one word for all futures");
 
 enum { TASK_FLAG_TRACE = 1, TASK_FLAG_MESSAGE = 2 };
 
@@ -66,7 +70,10 @@ struct task_slot {
 	};
 	void *arg;
 	uint64_t created_ns;
-	void (*done)(struct canp_future *f, void *done_arg);
+	union {
+		void (*done)(struct canp_future *f, void *done_arg);
+		const struct canp_future_ops *ops; /* of a foreign slot */
+	};
 	void *done_arg;
 	uint32_t next;  /* free list or mail */
 	uint16_t owner; /* shard whose lane or queue it went into */
@@ -81,6 +88,7 @@ struct task_slot {
 	uint32_t chunk_next, chunk_n; /* of a free slot that leads a chunk */
 } CANP_ALIGNED(128);
 CANP_STATIC_ASSERT(sizeof(struct task_slot) == 128, "two lines");
+CANP_STATIC_ASSERT(offsetof(struct task_slot, ops) == CANP_FUTURE_OPS_AT, "see future.h");
 
 struct task_cold {
 	struct canp_timer timer; /* the owner's, as long as TIMED is set */
@@ -274,8 +282,6 @@ static inline void task_count(uint64_t *v, uint64_t n)
 /* ---- task_port.c ---- */
 /* The calling thread's port, NULL when all are out. */
 struct task_port *canp_task_port(struct canp_exec *ex);
-/* The calling thread is a reactor of some executor. */
-bool canp_task_on_reactor(void);
 /* The calling thread becomes the reactor of port p. */
 int canp_task_port_bind(struct task_port *p);
 /* Takes the executor out of all threads. */

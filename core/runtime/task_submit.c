@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/runtime/balance.h"
 #include "core/runtime/task_priv.h"
 
 struct task_batch {
@@ -43,22 +44,17 @@ static unsigned load_of(const struct task_batch *b, unsigned i)
 /* All shards are looked at when they are few, else two: that is nearly as even and costs little. */
 static unsigned least_loaded(const struct task_batch *b)
 {
-	unsigned nr = b->ex->nr, best = 0, least = UINT32_MAX;
+	struct canp_balance_sample w[4] = {0};
+	unsigned nr = b->ex->nr;
 
-	if (nr > 4) {
+	if (nr > CANP_ARRAY_SIZE(w)) {
 		unsigned i = ++b->p->next_depot % nr, k = (i + nr / 2) % nr;
 
 		return load_of(b, k) < load_of(b, i) ? k : i;
 	}
-	for (unsigned i = 0; i < nr; i++) {
-		unsigned load = load_of(b, i);
-
-		if (load < least) {
-			least = load;
-			best = i;
-		}
-	}
-	return best;
+	for (unsigned i = 0; i < nr; i++)
+		w[i].queue_depth = load_of(b, i);
+	return canp_balance_select(w, nr, 0, 0, UINT64_MAX);
 }
 
 static bool room_for(const struct task_batch *b, unsigned shard, unsigned n)

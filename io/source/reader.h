@@ -15,6 +15,9 @@
  * delivered with eof, and canp_reader_fault() tells what happened. A refused direct read falls back
  * to buffered for that file. Growing files end at the size given to open; shrinking ones where they
  * end, with a fault. Nothing is allocated after init. Everything on the owning shard's thread.
+ *
+ * Policy MMAP (io/source/mapfile.h) needs no slots: the window is the mapped file itself. It waits
+ * for pages that are not in the cache; a file cut meanwhile is a fault here too.
  */
 #ifndef CANP_SOURCE_READER_H
 #define CANP_SOURCE_READER_H
@@ -46,7 +49,7 @@ struct canp_reader_stats {
 			     * refusal */
 	uint64_t fallbacks; /* files that changed from direct or dontcache to buffered */
 	uint64_t faults;    /* files that ended with a fault */
-	uint64_t files_by_policy[4]; /* by enum canp_io_policy at open */
+	uint64_t files_by_policy[5]; /* by enum canp_io_policy at open */
 };
 
 void canp_reader_opts_init(struct canp_reader_opts *opts); /* the defaults */

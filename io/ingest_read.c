@@ -1,27 +1,31 @@
 /*
- * ingest_walk.c - one unit on one shard: a state machine that a poller steps.
+ * ingest_read.c - the operator `read`: one unit on one shard, a state machine that is polled. It
+ * claims units, opens their files, recognises their formats and gives `decode` one window of a file
+ * after the other; at the end of a unit it has everything flushed.
  *
- * One file's journey, by function:
+ * One file's journey, by function (the operators in brackets):
  *
  *   canp_dirscan_create     the listing                               (io/source/dirscan.c)
  *   canp_units_build        the listing cut into units                (io/unit.c)
- *   canp_sched_claim        this shard takes a unit                   (core/runtime/sched.c)
- *   canp_reader_open        slices are requested, O_DIRECT            (io/source/reader.c)
- *   canp_format_probe       which format is it, gzip'd or not         (io/format/formats.c)
- *   canp_walker_walk        members found, inflated, checked          (io/format/walker.c, fmt_*.c)
- *   canp_ahead_take         members decoded five at once              (io/format/ahead.c)
- *   canp_group_push24/push  frames into a 256-row chunk per message   (io/can/group.c,
- * simd/frames_*.c) canp_ingest_chunk       a full chunk                              (this file)
- *   canp_runb_append        raw bits extracted and packed             (io/sink/columns.c)
- *   canp_ingest_send_run    a page run crosses to its owner           (this file,
- * core/runtime/mesh.c) canp_writer_poll        runs in unit order (io/sink/writer.c)
- *   canp_pqw_place/step     pages into row groups, footer             (io/sink/sink_parquet.c)
- *   canp_out_finish         fdatasync, rename, fsync of the folder    (io/sink/outfile.c)
+ *   [read]    canp_sched_claim        this shard takes a unit         (core/runtime/sched.c)
+ *             canp_reader_open        slices are requested, O_DIRECT  (io/source/reader.c)
+ *             canp_format_probe       which format, gzip'd or not     (io/format/formats.c)
+ *   [decode]  canp_walker_walk        members found, checked          (io/format/walker.c, fmt_*.c)
+ *             canp_ahead_take         members inflated, five at once  (io/format/ahead.c)
+ *             canp_group_push24/push  256-row chunks per message      (io/can/group.c,
+ * simd/frames_*)
+ *   [...]     operators of plugins, then the packer                   (io/plugin_op.c,
+ * plugin_pack.c) [extract] canp_runb_append        raw bits extracted and packed
+ * (io/sink/columns.c) canp_mesh_send          a page run crosses to its owner (core/runtime/mesh.c)
+ *   [write]   canp_writer_poll        runs in unit order              (io/sink/writer.c)
+ *             canp_pqw_place/step     pages into row groups, footer   (io/sink/sink_parquet.c)
+ *             canp_out_finish         fdatasync, rename, fsync        (io/sink/outfile.c)
  *
  * Nothing here waits: a state that lacks something (bytes, page slots, a unit) returns 0 and is
  * stepped again after the ring or the mesh brought what it waits for.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/assert.h"
@@ -29,117 +33,8 @@
 #include "core/base/units.h"
 #include "io/ingest_shard.h"
 
+#define INGEST_TURN_NS     (400 * CANP_NS_PER_US)
 #define INGEST_PROBE_BYTES (64u << 10)
-
-/* ---- page slots ---- */
-
-bool canp_ingest_has_room(struct canp_ingest_shard *is, uint32_t frames)
-{
-	uint32_t avail = canp_pool_avail(&is->pages, is->privileged);
-	uint32_t count[CANP_CHUNK_ROWS + 1] = {0}, need[CANP_CHUNK_ROWS + 1] = {0};
-	const struct canp_slot *slots;
-	uint32_t worst = 0, sum = 0;
-
-	if (avail >= is->crude_need)
-		return true;
-	/* Under pressure: which chunks can `frames` frames fill at most, and what would they take?
-	 * Cheapest to fill first, which is the worst case. */
-	slots = canp_group_slots(is->group);
-	for (uint32_t s = 0; s < is->nr_slots; s++) {
-		uint32_t missing, n;
-
-		if (!is->builders[s].o.table)
-			continue;
-		missing = CANP_CHUNK_ROWS - canp_min((uint32_t)slots[s].n, CANP_CHUNK_ROWS - 1);
-		n = canp_runb_need_now(&is->builders[s]);
-		count[missing]++;
-		need[missing] += n;
-		worst = canp_max(worst,
-				 canp_runb_need(is->builders[s].o.table, is->builders[s].o.ts_ns));
-	}
-	for (uint32_t d = 1; d <= CANP_CHUNK_ROWS && frames >= d; d++) {
-		uint32_t k = canp_min(count[d], frames / d);
-
-		if (!k)
-			continue;
-		sum += (uint32_t)((uint64_t)need[d] * k / count[d]) + worst;
-		frames -= k * d;
-	}
-	/* Chunks that fill a second time. */
-	sum += (frames / CANP_CHUNK_ROWS + 1) * worst;
-	return avail >= sum;
-}
-
-/* The frontier unit may go into the reserve. */
-static void ingest_update_privilege(struct canp_ingest_shard *is)
-{
-	bool p = canp_sched_frontier(is->job->sched) == is->unit;
-
-	if (p == is->privileged)
-		return;
-	is->privileged = p;
-	for (uint32_t s = 0; s < is->nr_slots; s++)
-		is->builders[s].privileged = p;
-}
-
-void canp_ingest_send_run(struct canp_ingest_shard *is, unsigned slot)
-{
-	struct canp_run *run;
-
-	canp_runb_finish(&is->builders[slot], is->unit, &run);
-	if (!run)
-		return;
-	if (canp_unlikely(is->stage != NULL) && is->job->opts.stages->last < CANP_STAGE_ENCODE) {
-		canp_run_free(run, &is->pages);
-		return;
-	}
-	run->msg.kind = CANP_MSG_RUN;
-	is->runs_out++;
-	canp_mesh_send(is->sh->mesh, is->sh->index, is->slot_owner[slot], &run->msg);
-}
-
-void canp_ingest_chunk(void *arg, unsigned slot, const struct canp_table *table,
-		       const struct canp_chunk *chunk)
-{
-	struct canp_ingest_shard *is = arg;
-
-	(void)table;
-	if (canp_runb_append(&is->builders[slot], chunk))
-		canp_ingest_send_run(is, slot);
-}
-
-/* ---- what the walker tells us ---- */
-
-static void ingest_fault(void *arg, const struct canp_fault *f)
-{
-	struct canp_ingest_shard *is = arg;
-	struct canp_job *job = is->job;
-	struct canp_file_result *r = &job->results[is->file];
-
-	r->nr_faults++;
-	r->fault_bytes += f->bytes;
-	if (r->kept_faults < job->faults_per_file)
-		job->faults[(size_t)is->file * job->faults_per_file + r->kept_faults++] = *f;
-}
-
-static uint32_t ingest_device(void *arg, const char *name, size_t len)
-{
-	struct canp_ingest_shard *is = arg;
-	uint32_t d = canp_devices_add(is->job->devices, name, len);
-
-	if (!is->job->results[is->file].device)
-		is->job->results[is->file].device = d;
-	return d;
-}
-
-static bool ingest_should_pause(void *arg)
-{
-	struct canp_ingest_shard *is = arg;
-
-	if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES))
-		return true;
-	return canp_clock_ns() >= is->deadline_ns;
-}
 
 /* ---- files ---- */
 
@@ -152,12 +47,17 @@ static void ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code 
 
 	r->err = err;
 	r->status = err || in->named ? CANP_FILE_FAILED : CANP_FILE_SKIPPED;
+	/* One that was opened is counted when it is closed. */
+	if (!is->stream)
+		canp_observe_file(
+			is->obs, r->status == CANP_FILE_FAILED ? CANP_OBS_FAILED : CANP_OBS_SKIPPED,
+			r->status == CANP_FILE_FAILED);
 	/* Other files beside the logs are no damage: canp_files lists them as skipped. */
 	if (r->status == CANP_FILE_SKIPPED)
 		return;
 	canp_fault_set(&f, code, 0, in->err ? 0 : in->size, "%s%s%s", what, err ? ": " : "",
 		       err ? canp_strerror(err) : "");
-	ingest_fault(is, &f);
+	canp_ingest_fault(is, &f);
 }
 
 static int ingest_reader_open(struct canp_ingest_shard *is, uint32_t src, struct canp_stream **out)
@@ -242,6 +142,7 @@ static unsigned ingest_open(struct canp_ingest_shard *is)
 		is->file++;
 		return 1;
 	}
+	canp_observe_file_begin(is->obs, is->file);
 	is->state = CANP_ING_PROBE;
 	if (canp_unlikely(is->stage != NULL) && canp_ingest_stage_reads(is)) {
 		is->job->results[is->file].status = CANP_FILE_OK;
@@ -250,13 +151,25 @@ static unsigned ingest_open(struct canp_ingest_shard *is)
 	return 1;
 }
 
+static void ingest_observe_file(struct canp_ingest_shard *is, const struct canp_file_result *r)
+{
+	static const enum canp_observe_file what[] = {
+		[CANP_FILE_PENDING] = CANP_OBS_OK,      [CANP_FILE_OK] = CANP_OBS_OK,
+		[CANP_FILE_DAMAGED] = CANP_OBS_DAMAGED, [CANP_FILE_FAILED] = CANP_OBS_FAILED,
+		[CANP_FILE_SKIPPED] = CANP_OBS_SKIPPED,
+	};
+
+	canp_observe_file_end(is->obs, is->file, r->bytes_read, r->counts.frames);
+	canp_observe_file(is->obs, what[r->status], r->nr_faults);
+}
+
 static void ingest_close_file(struct canp_ingest_shard *is)
 {
 	struct canp_file_result *r = &is->job->results[is->file];
 	const struct canp_fault *rf = canp_reader_fault(is->stream);
 
 	if (rf)
-		ingest_fault(is, rf);
+		canp_ingest_fault(is, rf);
 	if (is->walker) {
 		canp_walker_close(is->walker, &r->stats);
 		is->walker = NULL;
@@ -267,6 +180,7 @@ static void ingest_close_file(struct canp_ingest_shard *is)
 	r->bytes_read = canp_stream_size(is->stream);
 	canp_reader_close(is->stream);
 	is->stream = NULL;
+	ingest_observe_file(is, r);
 	is->file++;
 	is->state = CANP_ING_OPEN;
 }
@@ -309,7 +223,7 @@ static void ingest_straddle_fault(struct canp_ingest_shard *is, uint64_t offset)
 
 	canp_fault_set(&f, CANP_FAULT_LIMIT, offset, 0, "record larger than %u bytes",
 		       CANP_FORMAT_STRADDLE);
-	ingest_fault(is, &f);
+	canp_ingest_fault(is, &f);
 	ingest_close_file(is);
 }
 
@@ -325,34 +239,31 @@ static unsigned ingest_starved(struct canp_ingest_shard *is)
 	return 1;
 }
 
-static unsigned ingest_walk(struct canp_ingest_shard *is)
+/* Gives `decode` one window after the other, as long as what may come out of them has room. */
+static unsigned ingest_windows(struct canp_ingest_shard *is)
 {
 	unsigned work = 0;
 
 	for (;;) {
-		enum canp_walk res;
-		const uint8_t *win;
-		size_t len, consumed = 0;
-		uint64_t base;
-		bool eof;
+		struct canp_ingest_window w = {0};
+		struct canp_batch b;
 
 		if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES))
 			return work + ingest_starved(is);
-		if (canp_reader_peek(is->stream, &win, &len, &base, &eof) == -EAGAIN)
+		if (canp_reader_peek(is->stream, &w.data, &w.len, &w.base, &w.eof) == -EAGAIN)
 			return work;
-		if (eof)
+		if (w.eof)
 			ingest_look_ahead(is);
-		res = canp_unlikely(is->stage != NULL)
-			      ? canp_ingest_stage_walk(is, win, len, base, eof, &consumed)
-			      : canp_walker_walk(is->walker, win, len, base, eof, &consumed);
-		CANP_ASSERT(consumed <= len);
+		canp_ingest_batch(&b, 1, &w);
+		canp_flow_emit(is->read, &b);
+		CANP_ASSERT(w.consumed <= w.len);
 		work++;
-		if (res == CANP_WALK_STOP || (res == CANP_WALK_MORE && eof)) {
+		if (w.res == CANP_WALK_STOP || (w.res == CANP_WALK_MORE && w.eof)) {
 			ingest_close_file(is);
 			return work;
 		}
-		if (canp_reader_consume(is->stream, consumed, res == CANP_WALK_MORE) < 0) {
-			ingest_straddle_fault(is, base + consumed);
+		if (canp_reader_consume(is->stream, w.consumed, w.res == CANP_WALK_MORE) < 0) {
+			ingest_straddle_fault(is, w.base + w.consumed);
 			return work;
 		}
 		if (canp_clock_ns() >= is->deadline_ns)
@@ -409,6 +320,7 @@ static unsigned ingest_claim(struct canp_ingest_shard *is)
 		ingest_say_end(is);
 		return 1;
 	}
+	canp_observe_unit_begin(is->obs, is->unit);
 	u = &is->job->units.units[is->unit];
 	is->file = u->first_file;
 	is->file_end = u->first_file + u->nr_files;
@@ -426,21 +338,15 @@ static struct canp_ticket *ingest_free_ticket(struct canp_ingest_shard *is)
 
 static unsigned ingest_flush(struct canp_ingest_shard *is)
 {
-	const struct canp_slot *slots = canp_group_slots(is->group);
 	struct canp_ticket *t = ingest_free_ticket(is);
-	uint32_t need = 0;
+	struct canp_batch end;
 
 	/* The window bounds the units under way, so a ticket is always free. */
 	CANP_ASSERT(t);
-	for (uint32_t s = 0; s < is->nr_slots; s++)
-		if (is->builders[s].o.table && slots[s].n)
-			need += canp_runb_need_now(&is->builders[s]);
-	if (canp_pool_avail(&is->pages, is->privileged) < need)
+	if (!canp_ingest_has_room_to_flush(is))
 		return ingest_starved(is);
-	canp_group_flush(is->group);
-	for (uint32_t s = 0; s < is->nr_slots; s++)
-		if (is->builders[s].o.table)
-			canp_ingest_send_run(is, s);
+	canp_ingest_batch(&end, 0, NULL);
+	canp_flow_emit(is->read, &end);
 	t->unit = is->unit;
 	t->left = is->nr_shards;
 	for (unsigned i = 0; i < is->nr_shards; i++) {
@@ -448,11 +354,12 @@ static unsigned ingest_flush(struct canp_ingest_shard *is)
 		t->msgs[i].a = is->unit;
 		canp_mesh_send(is->sh->mesh, is->sh->index, i, &t->msgs[i]);
 	}
+	canp_observe_unit_end(is->obs, is->unit);
 	is->state = CANP_ING_IDLE;
 	return 1;
 }
 
-unsigned canp_ingest_step(struct canp_ingest_shard *is)
+static unsigned ingest_step(struct canp_ingest_shard *is)
 {
 	/* After an interrupt nothing behind the first unit that never started can be published, and
 	 * the page slots this unit may wait for will not come back: give it up. */
@@ -469,10 +376,10 @@ unsigned canp_ingest_step(struct canp_ingest_shard *is)
 	case CANP_ING_PROBE:
 		return ingest_probe(is);
 	case CANP_ING_WALK:
-		ingest_update_privilege(is);
-		return ingest_walk(is);
+		canp_ingest_update_privilege(is);
+		return ingest_windows(is);
 	case CANP_ING_FLUSH:
-		ingest_update_privilege(is);
+		canp_ingest_update_privilege(is);
 		return ingest_flush(is);
 	case CANP_ING_DELAY:
 	case CANP_ING_OVER:
@@ -481,14 +388,43 @@ unsigned canp_ingest_step(struct canp_ingest_shard *is)
 	return 0;
 }
 
-void canp_ingest_host_init(struct canp_ingest_shard *is)
+unsigned canp_ingest_read(void *state, struct canp_flow_node *n, uint64_t now_ns)
 {
-	is->host = (struct canp_format_host){
-		.arg = is,
-		.group = is->group,
-		.opts = &is->job->opts.format,
-		.fault = ingest_fault,
-		.device = ingest_device,
-		.should_pause = ingest_should_pause,
-	};
+	struct canp_ingest_shard *is = state;
+	unsigned work = 0, did;
+
+	(void)n;
+	is->deadline_ns = now_ns + (uint64_t)INGEST_TURN_NS;
+	if (canp_runtime_interrupted(is->sh->rt) && !canp_sched_stopped(is->job->sched))
+		canp_sched_stop(is->job->sched);
+	if (canp_job_failed(is->job) && is->state != CANP_ING_OVER && is->state != CANP_ING_IDLE) {
+		canp_ingest_abandon(is);
+		return 1;
+	}
+	do {
+		did = ingest_step(is);
+		work += did;
+	} while (did && canp_clock_ns() < is->deadline_ns);
+	if (is->error)
+		canp_ingest_fail(is, is->error, is->error_what);
+	return work;
+}
+
+void canp_ingest_abandon(struct canp_ingest_shard *is)
+{
+	if (is->state == CANP_ING_DELAY)
+		canp_reactor_timer_del(is->sh, &is->delay);
+	if (is->walker)
+		canp_walker_close(is->walker, &is->job->results[is->file].stats);
+	is->walker = NULL;
+	if (is->stream)
+		canp_reader_close(is->stream);
+	is->stream = NULL;
+	for (uint32_t s = 0; s < is->nr_slots; s++)
+		if (is->builders[s].o.table)
+			canp_runb_reset(&is->builders[s]);
+	if (is->plugins)
+		canp_plugin_pack_reset(is->plugins);
+	canp_observe_unit_drop(is->obs);
+	is->state = CANP_ING_IDLE;
 }

@@ -14,7 +14,10 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
+#include "core/base/compiler.h"
 #include "core/runtime/task.h"
+
+CANP_BEGIN_DECLS
 
 #define CANP_CMD_CAPTURE_MAX 65536u /* default of kept bytes per stream */
 #define CANP_CMD_RLIMITS_MAX 4u
@@ -127,5 +130,7 @@ int canp_cmd_diagnose(const char *name, const char *const *env, const char *cwd,
 		      size_t text_bytes);
 const char *canp_cmd_status_name(enum canp_cmd_status s);
 const char *canp_cmd_error_name(enum canp_cmd_error e);
+
+CANP_END_DECLS
 
 #endif

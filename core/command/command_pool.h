@@ -14,6 +14,8 @@
 
 #include "core/command/command.h"
 
+CANP_BEGIN_DECLS
+
 struct canp_metrics;
 struct canp_cmd_pool;
 struct canp_cmd_call;
@@ -107,5 +109,7 @@ struct canp_cmd_stats {
 void canp_cmd_pool_stats(const struct canp_cmd_pool *p, struct canp_cmd_stats *st);
 /* Families canp_cmd_*; between canp_metrics_init() and finish(). */
 void canp_cmd_pool_metrics(const struct canp_cmd_pool *p, struct canp_metrics *m);
+
+CANP_END_DECLS
 
 #endif

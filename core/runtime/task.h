@@ -123,6 +123,9 @@ unsigned canp_exec_nr_shards(const struct canp_exec *ex);
 struct canp_shard;
 int canp_exec_init(const struct canp_exec_opts *opts, unsigned nr_shards, struct canp_exec **out);
 int canp_exec_attach(struct canp_exec *ex, struct canp_shard *s);
+/* The reactor that runs shard i; NULL before it is attached. For those who add pollers of their
+ * own, from a task on that shard. */
+struct canp_shard *canp_exec_shard(const struct canp_exec *ex, unsigned i);
 
 /* Submits one task. f NULL: nobody asks for the result. -EAGAIN: no slot free; -EINVAL; -ESHUTDOWN.
  * Any thread. */
@@ -173,8 +176,6 @@ bool canp_extern_cancelled(const struct canp_future *f);
 /* Its maker ends it once: error 0 or -errno; message may be NULL. -ESTALE: it has ended. */
 int canp_extern_end(struct canp_future *f, int error, const char *message);
 void *canp_extern_arg(const struct canp_future *f); /* NULL: not such a future */
-/* The shard behind reactor i, NULL before it is attached. Its own thread may use it. */
-struct canp_shard *canp_exec_shard(struct canp_exec *ex, unsigned i);
 
 /* Returns when no submitted task is left; -ETIMEDOUT. Sleeps, does not spin. Not on a reactor. */
 int canp_exec_wait_idle(struct canp_exec *ex, uint32_t timeout_ms);

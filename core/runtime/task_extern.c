@@ -110,8 +110,3 @@ int canp_extern_end(struct canp_future *f, int error, const char *message)
 	canp_exec_check_idle(p->ex);
 	return 0;
 }
-
-struct canp_shard *canp_exec_shard(struct canp_exec *ex, unsigned i)
-{
-	return i < ex->nr ? __atomic_load_n(&ex->sh[i].s, __ATOMIC_ACQUIRE) : NULL;
-}

@@ -54,7 +54,7 @@
 #define TS_SCHED      1024u /* not due yet */
 #define TS_TYPE_SHIFT 11u
 #define TS_PRIO_SHIFT 13u
-#define TS_EXTERN     0x8000u /* no task: task_extern.c */
+#define TS_EXTERN     0x10000u /* no task: task_extern.c */
 #define TS_REFS       (TS_HELD | TS_TIMED | TS_DONE)
 CANP_STATIC_ASSERT(TS_STATUS == CANP_FUTURE_STATUS && TS_WAITERS == CANP_FUTURE_WAITERS &&
 			   TS_HELD == CANP_FUTURE_HELD && TS_DONE == CANP_FUTURE_DONE,

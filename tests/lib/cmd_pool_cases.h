@@ -223,13 +223,13 @@ static void E11_pop_is_fifo_and_null_when_empty(void **state)
 	(void)state;
 	make(&c);
 	for (int i = 0; i < 5; i++) {
-		char text[16];
+		char text[32];
 
 		snprintf(text, sizeof(text), "exit %d", i);
 		f[i] = push(text);
 	}
 	for (int i = 0; i < 5; i++) {
-		char text[16];
+		char text[32];
 
 		snprintf(text, sizeof(text), "exit %d", i);
 		g = canp_cmd_pop(pool, &s);

@@ -1,12 +1,12 @@
 # libcanp as a product of its own: the shared and the static library, the public headers, pkg-config
 # and the examples. Included by the top-level Makefile.
 #
-# Public is what io/canp.h includes. core/libcanp.map names what the shared library exports; it and
+# Public is what io/canp.h includes, and process_pool.h, whose names have no prefix. core/libcanp.map names what the shared library exports; it and
 # the table of the binary interface are generated (`make abi`) and held by the lint `api`.
 LIB_VERSION := $(shell sed -n 's/^.define CANP_VERSION "\(.*\)"/\1/p' core/base/version.h)
 LIB_SONAME  := libcanp.so.0
 LIB_MAP     := core/libcanp.map
-LIB_HEADERS := $(filter-out io/canp.h,$(filter %.h,$(shell $(CC) -MM -I. io/canp.h 2>/dev/null)))
+LIB_HEADERS := core/process/process_pool.h $(filter-out io/canp.h,$(filter %.h,$(shell $(CC) -MM -I. io/canp.h 2>/dev/null)))
 src_lib     := $(src_base) $(src_numa) $(src_core) io/source/mmapcache.c io/lib_cfg.c io/libconfig.c
 # What it needs of the system; liburing is an archive and becomes part of the shared library.
 LIB_SHARED  := -lnuma -lhugetlbfs -lpthread -lm

@@ -49,6 +49,21 @@ soak: check-valgrind
 check-valgrind: $(addprefix $(O)/tests/,$(VALGRIND_TESTS))
 	@bash tests/run-valgrind.sh $(O)/tests $(VALGRIND_TESTS) || [ $$? -eq 77 ]
 
+# ---- what was promised ---------------------------------------------------------------------------
+.PHONY: rows rows-bench
+PYTHON ?= /usr/bin/python3
+## rows: every promise, the test that proves it, and how that went in the last check
+# Runs the unit tests when there is no result of theirs.
+rows:
+	@[ -d $(O)/results/unit ] || $(MAKE) --no-print-directory check-unit
+	@$(PYTHON) tests/rows.py tests/rows.tsv $(O)/results
+
+## rows-bench: measures the figures that `rows` shows, minutes; on a quiet machine
+rows-bench: all
+	@mkdir -p $(O)/results
+	@for c in runtime kernels job; do echo "  BENCH   $$c"; \
+	$(BIN)/canp-bench $$c --json >$(O)/results/bench_$$c.json || exit 1; done
+
 # ---- packaging -----------------------------------------------------------------------------------
 .PHONY: check-install check-menuconfig soak-configs
 
@@ -68,7 +83,7 @@ soak-configs:
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
 $(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c tools/appliance_cfg.c \
-	tools/gen_cfg.c tools/bench_cfg.c) $(O)/libcanp_base.a
+	tools/gen_cfg.c tools/bench_cfg.c tools/top_cfg.c tools/appliance_status_cfg.c) $(O)/libcanp_base.a
 	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lm
 
 ## kconfig-run: renews kconfig/Kconfig.run after a change of option rows

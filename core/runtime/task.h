@@ -156,6 +156,34 @@ bool canp_future_cancelled(const struct canp_future *f);
 /* Inside a task: somebody asked for its end. */
 bool canp_task_cancelled(const struct canp_task_env *env);
 
+/* ---- futures of work that no reactor runs ---- */
+
+/* Called on the thread that cancelled (queued work has ended as -ECANCELED by then, running work is
+ * flagged), and on the one that gave the future's slot back. Neither may block. */
+struct canp_extern_ops {
+	void (*cancel)(void *arg);
+	void (*release)(void *arg);
+};
+struct canp_extern_desc {
+	const struct canp_extern_ops *ops;
+	void *arg;
+	enum canp_task_type type;
+	enum canp_task_prio prio;
+	const struct canp_trace_ctx *trace; /* NULL: none */
+	bool held;                          /* somebody will canp_future_put() it */
+};
+/* Makes a future that is PENDING. -EAGAIN: no slot, or too many threads; -ESHUTDOWN. Any thread. */
+int canp_extern_create(struct canp_exec *ex, const struct canp_extern_desc *d,
+		       struct canp_future **f);
+/* The calling thread may make and end futures from now on: 0 or -EAGAIN. */
+int canp_extern_bind(struct canp_exec *ex);
+/* PENDING -> RUNNING; -ECANCELED: it has ended, only release() is still to come (or was). */
+int canp_extern_start(struct canp_future *f);
+bool canp_extern_cancelled(const struct canp_future *f);
+/* Its maker ends it once: error 0 or -errno; message may be NULL. -ESTALE: it has ended. */
+int canp_extern_end(struct canp_future *f, int error, const char *message);
+void *canp_extern_arg(const struct canp_future *f); /* NULL: not such a future */
+
 /* Returns when no submitted task is left; -ETIMEDOUT. Sleeps, does not spin. Not on a reactor. */
 int canp_exec_wait_idle(struct canp_exec *ex, uint32_t timeout_ms);
 

@@ -39,7 +39,7 @@ done <"$T/rows"
 eq "H01 each has a Kconfig symbol" "$(cat "$T/no_symbol" 2>/dev/null)" ""
 
 canp 0 "config dumps as JSON" config --json
-eq "H01 A27 B14 B15 B16 B17 B18: it dumps each option" "$(missing default)" ""
+eq "H01 A27 B14 B15 B16 B17 B18 it dumps each option" "$(missing default)" ""
 set -a
 . "$T/env"
 set +a

@@ -104,6 +104,10 @@ for src in tools/examples/*.c; do
 done
 outside api_v1 "$CC" -std=gnu11 $warn tests/api_v1.c $shared
 eq "F29 a program of the first interface runs" "$ran" "0 "
+if [ -f tests/doc_pool_program.c ]; then
+	outside doc_pool "$CC" -std=gnu11 $warn $cflags tests/doc_pool_program.c $shared
+	eq "D01 the program of the process pool's document runs" "$ran" "0 "
+fi
 if command -v "$CXX" >/dev/null; then
 	outside smoke_cpp "$CXX" -std=c++17 $warn $cflags tests/smoke.cpp $shared
 	eq "a C++17 program runs" "$ran" "0 "

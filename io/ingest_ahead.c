@@ -7,6 +7,9 @@
  * late for them. How many is --prefetch; one large file is enough to keep a device busy, small ones
  * are shorter than the reads that may be in flight. A guess that turns out wrong (another shard has
  * taken the unit) costs the reads that were made for it.
+ *
+ * What has arrived of them is offered to the look-ahead of the decoder: a file with fewer members
+ * than there are lanes would leave most of them empty.
  */
 #include <errno.h>
 #include <string.h>
@@ -29,6 +32,7 @@ static bool ahead_add(struct canp_ingest_shard *is, uint32_t src)
 	struct canp_ingest_ahead *a = &is->ahead[is->nr_ahead];
 
 	a->src = src;
+	a->offered = false;
 	a->stream = NULL;
 	a->err = ahead_open(is, src, &a->stream);
 	if (a->err == -EAGAIN)
@@ -77,11 +81,46 @@ void canp_ingest_look_ahead(struct canp_ingest_shard *is)
 	}
 }
 
+/* Without walker nothing is decoded, and nobody would say which file is next. */
+void canp_ingest_offer_ahead(struct canp_ingest_shard *is)
+{
+	for (uint32_t i = 0; is->walker && i < is->nr_ahead; i++) {
+		struct canp_ingest_ahead *a = &is->ahead[i];
+		const struct canp_format *fmt;
+		const uint8_t *win;
+		uint64_t base;
+		size_t len;
+		bool eof;
+
+		if (a->offered || !a->stream)
+			continue;
+		if (!canp_ahead_wants(is->host.ahead) ||
+		    canp_reader_peek(a->stream, &win, &len, &base, &eof) == -EAGAIN ||
+		    (len < CANP_INGEST_PROBE_BYTES && !eof))
+			return;
+		a->offered = true;
+		fmt = canp_format_probe_plain(win, len);
+		if (fmt)
+			canp_ahead_offer(is->host.ahead, a->src + 1ull, fmt->ahead, win, len);
+	}
+}
+
+/* The windows of the files go with their streams. */
+void canp_ingest_withdraw(struct canp_ingest_shard *is)
+{
+	canp_ahead_withdraw(is->host.ahead);
+	for (uint32_t i = 0; i < is->nr_ahead; i++)
+		is->ahead[i].offered = false;
+}
+
 static void ahead_drop(struct canp_ingest_shard *is, uint32_t nr)
 {
-	for (uint32_t i = 0; i < nr; i++)
-		if (is->ahead[i].stream)
-			canp_reader_close(is->ahead[i].stream);
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!is->ahead[i].stream)
+			continue;
+		canp_ingest_withdraw(is);
+		canp_reader_close(is->ahead[i].stream);
+	}
 	is->nr_ahead -= nr;
 	memmove(is->ahead, is->ahead + nr, is->nr_ahead * sizeof(is->ahead[0]));
 }

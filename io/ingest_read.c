@@ -33,8 +33,7 @@
 #include "core/base/units.h"
 #include "io/ingest_shard.h"
 
-#define INGEST_TURN_NS     (400 * CANP_NS_PER_US)
-#define INGEST_PROBE_BYTES (64u << 10)
+#define INGEST_TURN_NS (400 * CANP_NS_PER_US)
 
 /* ---- files ---- */
 
@@ -123,6 +122,8 @@ static void ingest_close_file(struct canp_ingest_shard *is)
 		r->counts = *canp_group_counts(is->group);
 		r->status =
 			r->nr_faults || r->stats.unverified_tail ? CANP_FILE_DAMAGED : CANP_FILE_OK;
+	} else {
+		canp_ingest_withdraw(is);
 	}
 	r->bytes_read = canp_stream_size(is->stream);
 	canp_reader_close(is->stream);
@@ -143,7 +144,7 @@ static unsigned ingest_probe(struct canp_ingest_shard *is)
 
 	if (canp_reader_peek(is->stream, &win, &len, &base, &eof) == -EAGAIN)
 		return 0;
-	if (len < INGEST_PROBE_BYTES && !eof) {
+	if (len < CANP_INGEST_PROBE_BYTES && !eof) {
 		canp_reader_consume(is->stream, 0, true);
 		return 1;
 	}
@@ -156,6 +157,7 @@ static unsigned ingest_probe(struct canp_ingest_shard *is)
 	canp_group_file_begin(is->group, is->file);
 	if (r->device)
 		canp_group_device(is->group, r->device);
+	canp_ahead_next(is->host.ahead, is->file + 1ull);
 	is->walker = canp_walker_open(is->walker_mem, r->format, r->gz, &is->host,
 				      canp_stream_size(is->stream));
 	is->state = CANP_ING_WALK;
@@ -200,6 +202,8 @@ static unsigned ingest_windows(struct canp_ingest_shard *is)
 		if (canp_reader_peek(is->stream, &w.data, &w.len, &w.base, &w.eof) == -EAGAIN)
 			return work;
 		canp_ingest_look_ahead(is);
+		if (w.eof)
+			canp_ingest_offer_ahead(is);
 		canp_ingest_batch(&b, 1, &w);
 		canp_flow_emit(is->read, &b);
 		CANP_ASSERT(w.consumed <= w.len);
@@ -368,6 +372,7 @@ void canp_ingest_abandon(struct canp_ingest_shard *is)
 	if (is->walker)
 		canp_walker_close(is->walker, &is->job->results[is->file].stats);
 	is->walker = NULL;
+	canp_ingest_withdraw(is);
 	if (is->stream)
 		canp_reader_close(is->stream);
 	is->stream = NULL;

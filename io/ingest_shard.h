@@ -55,11 +55,15 @@ struct canp_ticket {
 	struct canp_msg *msgs; /* [nr_shards] */
 };
 
+/* A file is recognised by so many bytes, or all it has. */
+#define CANP_INGEST_PROBE_BYTES (64u << 10)
+
 /* A file opened before its turn; stream is NULL when it could not be opened. */
 struct canp_ingest_ahead {
 	struct canp_stream *stream;
 	uint32_t src;
 	int err;
+	bool offered; /* to the look-ahead of the decoder, or not fit for it */
 };
 
 enum canp_ingest_state {
@@ -192,10 +196,14 @@ bool canp_ingest_has_room_to_flush(const struct canp_ingest_shard *is);
 void canp_ingest_update_privilege(struct canp_ingest_shard *is);
 /* ingest_ahead.c: the stream of is->file, opened before or now: 0, -EAGAIN (no stream is free now),
  * or why it cannot be opened. look_ahead opens those behind it once all of it is asked for;
- * drop_ahead closes them. overlap counts what is in flight in a turn that had work. */
+ * drop_ahead closes them. offer_ahead gives their starts to the look-ahead of the decoder, at the
+ * end of the file under way; withdraw takes them back, as must be done before a stream is closed
+ * that no walker was opened for. overlap counts what is in flight in a turn that had work. */
 int canp_ingest_open_stream(struct canp_ingest_shard *is);
 void canp_ingest_look_ahead(struct canp_ingest_shard *is);
 void canp_ingest_drop_ahead(struct canp_ingest_shard *is);
+void canp_ingest_offer_ahead(struct canp_ingest_shard *is);
+void canp_ingest_withdraw(struct canp_ingest_shard *is);
 void canp_ingest_overlap(struct canp_ingest_shard *is);
 /* ingest_decode.c: the grouper, its chunks become batches; is->host with the callbacks a walker
  * gets; a fault of the file under way (arg = shard state). */

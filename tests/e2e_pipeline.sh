@@ -59,6 +59,24 @@ for ahead in 0 1 4 16; do
 done
 echo "     C04 40 files, 10 ms a read: ${took[0]} s one by one, ${took[4]} s with 4 ahead, ${took[16]} s with 16"
 
+echo "-- small files together in the decoder"
+if "$GEN" --files 200 --size 30k --seed 7 --dbc m3.dbc --member-bytes 64k tiny >>gen.log 2>&1; then
+	job 0 t-isal -d m3.dbc --cores 1 --inflate isal tiny
+	job 0 t-alone -d m3.dbc --cores 1 --prefetch 0 tiny
+	job 0 t-lanes -d m3.dbc --cores 1 --log-level debug tiny
+	if grep -q "lanes busy" err; then
+		# Calls of the decoder with 1 to 5 members in flight: three members a file, five lanes.
+		full=$(sed -n 's/.*lanes busy: //p' err | awk '{ print ($5 > $1 + $2 + $3 + $4 ? "yes" : "no") }')
+		eq "files of three members keep five lanes busy" "$full" yes
+	fi
+	eq "and give what ISA-L gives" "$(dataset_hash t-lanes)" "$(dataset_hash t-isal)"
+	eq "and what they give one by one" "$(dataset_hash t-lanes)" "$(dataset_hash t-alone)"
+	rm -rf t-isal t-alone t-lanes
+else
+	fail "canp-gen: $(tail -n 1 gen.log)"
+fi
+
+
 echo "-- stages side by side"
 slow read:20000:0,write:100000:0 job 0 o -d m2.dbc --cores 1 --slice 128k --depth 8 --rowgroup-rows 8192 \
 	--io direct large

@@ -278,6 +278,13 @@ int canp_task_port_bind(struct task_port *p);
 void canp_task_ports_forget(struct canp_exec *ex);
 /* Up to n free slots; returns how many. */
 unsigned canp_task_slots_get(struct task_port *p, uint32_t *out, unsigned n);
+/* One, or TASK_NONE. */
+static inline uint32_t canp_task_slot_get(struct task_port *p)
+{
+	uint32_t i;
+
+	return canp_task_slots_get(p, &i, 1) ? i : TASK_NONE;
+}
 void canp_task_slot_put(struct task_port *p, uint32_t i);
 /* The same for a thread without a port. */
 void canp_task_slot_give(struct canp_exec *ex, uint32_t i);

@@ -463,7 +463,6 @@ static void C20_first_error_ends_the_run_and_is_returned(void **state)
 
 struct dead_list {
 	uint64_t nr, wrong;
-	const char *op;
 };
 
 static void dead_note(void *arg, const struct canp_pipe_dead *d)
@@ -475,7 +474,6 @@ static void dead_note(void *arg, const struct canp_pipe_dead *d)
 	__atomic_fetch_add(&l->wrong, x != d->item || d->error != -EBADMSG || d->bytes != 8,
 			   __ATOMIC_RELAXED);
 	__atomic_fetch_add(&l->nr, 1, __ATOMIC_RELAXED);
-	l->op = d->op;
 }
 
 struct fail_arg {

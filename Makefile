@@ -144,3 +144,5 @@ clean:
 
 distclean: clean
 	rm -f .config .config.old
+
+include tools/examples/plugin.mk

@@ -98,6 +98,16 @@ void canp_job_fail(struct canp_job *job, int err, const char *what)
 		canp_mesh_kick(p->shards[i].sh->mesh, i);
 }
 
+void canp_job_note(struct canp_job *job, const char *what)
+{
+	struct canp_job_priv *p = job_priv(job);
+
+	pthread_mutex_lock(&p->lock);
+	if (!p->error_what[0])
+		snprintf(p->error_what, sizeof(p->error_what), "%s", what);
+	pthread_mutex_unlock(&p->lock);
+}
+
 bool canp_job_failed(const struct canp_job *job)
 {
 	/* J2: pairs with J1. */
@@ -287,6 +297,8 @@ static int job_build_flow(struct canp_job *job, struct canp_strbuf *err)
 {
 	struct canp_flow_op read = {"read", CANP_FLOW_SOURCE, .poll = canp_ingest_read};
 	struct canp_flow_op decode = {"decode", CANP_FLOW_OPERATOR, .push = canp_ingest_decode};
+	struct canp_flow_op plugin = {.kind = CANP_FLOW_OPERATOR, .push = canp_plugin_push};
+	struct canp_flow_op pack = {"pack", CANP_FLOW_OPERATOR, .push = canp_plugin_pack};
 	struct canp_flow_op extract = {"extract", CANP_FLOW_OPERATOR, .crosses = true,
 				       .push = canp_ingest_extract};
 	struct canp_flow_op write = {"write", CANP_FLOW_SINK, .poll = canp_ingest_write};
@@ -298,6 +310,12 @@ static int job_build_flow(struct canp_job *job, struct canp_strbuf *err)
 		canp_ingest_stage_ops(job->opts.stages, &read, &extract, &write);
 	last = job_add_op(job, -1, &read, &job->op_read);
 	last = job_add_op(job, last, &decode, &job->op_decode);
+	for (unsigned i = 0; i < canp_plugins_nr(job->plugins); i++) {
+		plugin.name = canp_plugins_name(job->plugins, i);
+		last = job_add_op(job, last, &plugin, &job->op_plugin[i]);
+	}
+	if (job->plugins)
+		last = job_add_op(job, last, &pack, &job->op_pack);
 	last = job_add_op(job, last, &extract, &job->op_extract);
 	last = job_add_op(job, last, &write, &job->op_write);
 	return last < 0 ? last : canp_flow_build(job->flow, job->cores, err);
@@ -315,6 +333,14 @@ static unsigned job_cores(const struct canp_job_opts *opts)
 	return canp_max(cores, 1u);
 }
 
+static int job_plugins(struct canp_job *job, struct job_warn *w, struct canp_strbuf *err)
+{
+	if (!job->opts.nr_plugins)
+		return 0;
+	return canp_plugins_create(job->opts.plugins, job->opts.nr_plugins, job->plan, err,
+				   job_on_warning, w, &job->plugins);
+}
+
 static int job_build(struct canp_job *job, struct job_warn *w, struct canp_strbuf *err)
 {
 	int rc = job_scan(job, err);
@@ -324,6 +350,7 @@ static int job_build(struct canp_job *job, struct job_warn *w, struct canp_strbu
 	rc = job_stores(job);
 	rc = rc ? rc : job_devices(job, err);
 	rc = rc ? rc : canp_plan_create(&job->opts.plan, err, job_on_warning, w, &job->plan);
+	rc = rc ? rc : job_plugins(job, w, err);
 	rc = rc ? rc
 		: canp_units_build(job->nr_files, job_unit_file, job, job->opts.unit_bytes,
 				   &job->units);
@@ -384,6 +411,7 @@ void canp_job_destroy(struct canp_job *job)
 	pthread_mutex_destroy(&p->lock);
 	canp_job_perf_destroy(job->perf);
 	canp_flow_destroy(job->flow);
+	canp_plugins_destroy(job->plugins);
 	canp_plan_destroy(job->plan);
 	canp_units_fini(&job->units);
 	canp_sched_destroy(job->sched);
@@ -469,7 +497,9 @@ static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 			.arg = job,
 		},
 		&job->rt);
-	if (rc)
+	if (rc && p->error_what[0])
+		canp_strbuf_puts(err, p->error_what);
+	else if (rc)
 		canp_strbuf_printf(err,
 				   "cannot start %u shards of %llu MiB: %s (try --cores, "
 				   "--mem-per-core, `canp-appliance doctor`)",

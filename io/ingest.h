@@ -22,6 +22,7 @@
 #include "io/devices.h"
 #include "io/format/ahead.h"
 #include "io/format/format.h"
+#include "io/plugin_host.h"
 #include "io/source/dirscan.h"
 #include "io/source/fsinfo.h"
 #include "io/sink/part.h"
@@ -56,6 +57,7 @@ struct canp_job_opts {
 	enum canp_hugepages hugepages;
 	uint64_t mem_per_core, writer_mem;
 	bool pin, restrict_ops;
+	bool never_sleep; /* reactors that find nothing to do look again instead of sleeping */
 	uint32_t depth, slice_bytes;
 	enum canp_inflate_engine inflate;
 	enum canp_io_policy read_policy;
@@ -64,7 +66,11 @@ struct canp_job_opts {
 	enum canp_pq_codec codec;
 	int codec_level; /* gzip 0..3, zstd 1..9 */
 	uint32_t rowgroup_rows;
+	uint64_t part_bytes; /* 0: no limit */
 	bool wait_on_enospc;
+	/* operators of the user, in this order; the caller keeps them alive */
+	const struct canp_plugin_spec *plugins;
+	unsigned nr_plugins;
 	/* Test hooks: delay each unit of one shard, seeded random delays everywhere. */
 	int slow_shard;      /* -1 none */
 	uint32_t delay_seed; /* 0 none */
@@ -145,8 +151,9 @@ struct canp_job {
 	uint32_t faults_per_file;
 	struct canp_job_mem *mem;
 	/* The pipeline and the ids of its operators. */
+	struct canp_plugins *plugins; /* NULL: none */
 	struct canp_flow *flow;
-	unsigned op_read, op_decode, op_extract, op_write;
+	unsigned op_read, op_decode, op_plugin[CANP_PLUGINS_MAX], op_pack, op_extract, op_write;
 	unsigned cores; /* shards it runs on */
 	struct canp_runtime *rt;
 	struct canp_runtime_info info;

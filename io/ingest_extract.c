@@ -63,14 +63,22 @@ void canp_ingest_update_privilege(struct canp_ingest_shard *is)
 		is->builders[s].privileged = p;
 }
 
+/* Slots for the rows that `pack` holds, when they come behind a chunk of the grouper. */
+static uint32_t extract_packed(const struct canp_ingest_shard *is, unsigned slot)
+{
+	if (!is->plugins || !canp_plugin_pack_held(is->plugins, slot))
+		return 0;
+	return canp_runb_need(is->builders[slot].o.table, is->builders[slot].o.ts_ns);
+}
+
 bool canp_ingest_has_room_to_flush(const struct canp_ingest_shard *is)
 {
 	const struct canp_slot *slots = canp_group_slots(is->group);
 	uint32_t need = 0;
 
 	for (uint32_t s = 0; s < is->nr_slots; s++)
-		if (is->builders[s].o.table && slots[s].n)
-			need += canp_runb_need_now(&is->builders[s]);
+		if (is->builders[s].o.table && (slots[s].n || extract_packed(is, s)))
+			need += canp_runb_need_now(&is->builders[s]) + extract_packed(is, s);
 	return canp_pool_avail(&is->pages, is->privileged) >= need;
 }
 

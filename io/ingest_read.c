@@ -424,5 +424,7 @@ void canp_ingest_abandon(struct canp_ingest_shard *is)
 		if (is->builders[s].o.table)
 			canp_runb_reset(&is->builders[s]);
 	canp_observe_unit_drop(is->obs);
+	if (is->plugins)
+		canp_plugin_pack_reset(is->plugins);
 	is->state = CANP_ING_IDLE;
 }

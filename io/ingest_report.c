@@ -182,6 +182,64 @@ int canp_report_lines(const struct canp_job *job)
 	return report_write(job, CANP_OUTDIR_META "/report.jsonl", &sb);
 }
 
+/* What every operator of the pipeline did, all shards together. busy_s is told of operators that
+ * are polled, and contains those they call: of all but `write`, `read` tells it. */
+static void report_pipeline(struct canp_json *js, const struct canp_job *job)
+{
+	struct canp_strbuf line = CANP_STRBUF_INIT;
+
+	canp_flow_print(job->flow, &line);
+	canp_json_key(js, "pipeline");
+	canp_json_object(js);
+	canp_json_kstr(js, "graph", line.buf ? line.buf : "");
+	canp_json_key(js, "operators");
+	canp_json_array(js);
+	for (unsigned i = 0; i < canp_flow_nr_ops(job->flow); i++) {
+		struct canp_flow_sum s;
+
+		canp_flow_sum(job->flow, CANP_FLOW_ALL_SHARDS, i, &s);
+		canp_json_object(js);
+		canp_json_kstr(js, "name", canp_flow_op_name(job->flow, i));
+		canp_json_ku64(js, "batches_in", s.batches_in);
+		canp_json_ku64(js, "rows_in", s.rows_in);
+		canp_json_ku64(js, "batches_out", s.batches_out);
+		canp_json_ku64(js, "rows_out", s.rows_out);
+		if (s.polls) {
+			canp_json_kdouble(js, "busy_s", (double)s.busy_ns / 1e9);
+			canp_json_ku64(js, "polls", s.polls);
+			canp_json_ku64(js, "idle_polls", s.idle_polls);
+		}
+		canp_json_end(js);
+	}
+	canp_json_end(js);
+	canp_json_end(js);
+	canp_strbuf_fini(&line);
+}
+
+static void report_plugins(struct canp_json *js, const struct canp_job *job)
+{
+	canp_json_key(js, "plugins");
+	canp_json_array(js);
+	for (unsigned i = 0; i < canp_plugins_nr(job->plugins); i++) {
+		const struct canp_plugin_spec *spec = &job->opts.plugins[i];
+		struct canp_plugin_sum s;
+
+		canp_plugins_sum(job->plugins, i, &s);
+		canp_json_object(js);
+		canp_json_kstr(js, "name", canp_plugins_name(job->plugins, i));
+		canp_json_kstr(js, "file", spec->file ? spec->file : "");
+		canp_json_kstr(js, "arg", spec->arg ? spec->arg : "");
+		canp_json_ku64(js, "batches", s.batches);
+		canp_json_ku64(js, "rows_seen", s.rows_seen);
+		canp_json_ku64(js, "rows_dropped", s.rows_dropped);
+		canp_json_ku64(js, "errors", s.errors);
+		canp_json_kdouble(js, "busy_s", (double)s.busy_ns / 1e9);
+		canp_json_kbool(js, "taken_out", s.out);
+		canp_json_end(js);
+	}
+	canp_json_end(js);
+}
+
 int canp_report_run_json(const struct canp_job *job)
 {
 	struct canp_strbuf sb = CANP_STRBUF_INIT;
@@ -190,6 +248,8 @@ int canp_report_run_json(const struct canp_job *job)
 	canp_json_object(&js);
 	canp_report_totals(&js, job);
 	canp_job_perf_json(&js, job);
+	report_pipeline(&js, job);
+	report_plugins(&js, job);
 	canp_json_key(&js, "unknown_ids");
 	canp_json_array(&js);
 	for (uint32_t i = 0; i < job->nr_unknown; i++) {

@@ -100,6 +100,7 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 				.devices = job->devices,
 				.out_fd = job->out_fd,
 				.policy = canp_job_write_policy(job),
+				.part_bytes = job->opts.part_bytes,
 				.rowgroup_rows = job->mem->rowgroup_rows,
 				.run_rows = job->mem->run_rows,
 				.ts_ns = job->plan->opts.ts_ns_column,
@@ -198,6 +199,32 @@ static int shard_setup_walk(struct canp_ingest_shard *is)
 	return 0;
 }
 
+static int shard_setup_plugins(struct canp_ingest_shard *is)
+{
+	struct canp_job *job = is->job;
+	const char *who = "";
+	char what[96];
+	void *mem;
+	int rc;
+
+	if (!job->plugins)
+		return 0;
+	mem = shard_carve(is, "plugins", job->mem->plugin_bytes, 64);
+	if (!mem)
+		return -ENOMEM;
+	rc = canp_plugin_shard_init(job->plugins, mem, is->sh->index, is->nr_shards, is->scratch,
+				    &who, &is->plugins);
+	if (!rc)
+		return 0;
+	/* Teardown is not called for a shard that could not be set up. */
+	canp_plugin_shard_fini(is->plugins);
+	is->plugins = NULL;
+	snprintf(what, sizeof(what), "plugin %s: it cannot start on a core: %s", who,
+		 canp_strerror(rc));
+	canp_job_note(job, what);
+	return rc;
+}
+
 /* The nodes of this shard. */
 static void shard_setup_flow(struct canp_ingest_shard *is)
 {
@@ -211,6 +238,11 @@ static void shard_setup_flow(struct canp_ingest_shard *is)
 	canp_flow_set_state(job->flow, shard, job->op_decode, is);
 	canp_flow_set_state(job->flow, shard, job->op_extract, is);
 	canp_flow_set_state(job->flow, shard, job->op_write, is);
+	for (unsigned i = 0; i < canp_plugins_nr(job->plugins); i++)
+		canp_flow_set_state(job->flow, shard, job->op_plugin[i],
+				    canp_plugin_shard_op(is->plugins, i));
+	if (job->plugins)
+		canp_flow_set_state(job->flow, shard, job->op_pack, is->plugins);
 	canp_flow_attach(job->flow, is->sh);
 }
 
@@ -224,6 +256,8 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 	is->sh = s;
 	is->nr_shards = canp_runtime_nr_shards(s->rt);
 	is->rng = canp_hash_mix((uint64_t)job->opts.delay_seed * 1000003u + s->index);
+	if (job->opts.never_sleep && s->spin_ns)
+		s->spin_ns = UINT64_MAX;
 	s->user = is;
 	s->on_msg = canp_ingest_on_msg;
 	s->on_msg_arg = is;
@@ -236,6 +270,7 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 	rc = rc ? rc : shard_setup_io(is);
 	rc = rc ? rc : shard_setup_walk(is);
 	rc = rc ? rc : shard_setup_builders(is);
+	rc = rc ? rc : shard_setup_plugins(is);
 	rc = rc ? rc : shard_setup_messages(is);
 	rc = rc ? rc : shard_setup_writer(is);
 	rc = rc ? rc : shard_setup_pages(is);
@@ -274,6 +309,7 @@ void canp_ingest_teardown(void *arg, struct canp_shard *s)
 			canp_ring_wait(s->ring, (uint64_t)CANP_NS_PER_MS);
 		canp_reader_fini(is->reader);
 	}
+	canp_plugin_shard_fini(is->plugins);
 	if (is->group)
 		canp_job_collect_unknown(is->job, is->group);
 	if (is->group)

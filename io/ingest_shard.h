@@ -29,6 +29,7 @@ struct canp_job_mem {
 	size_t ring_bytes;      /* reader slices and staging blocks, registered with the ring */
 	size_t reader_bytes, staging_bytes;
 	size_t walker_bytes, probe_bytes, group_bytes, builders_bytes;
+	size_t plugin_bytes;   /* 0: no plugins */
 	size_t ahead_bytes;    /* 0: nothing is inflated ahead */
 	uint64_t arena_bytes;  /* all of the above and the page slots */
 	uint64_t arena_min;    /* the least that works */
@@ -68,7 +69,8 @@ struct canp_ingest_shard {
 	struct canp_reader *reader;
 	void *walker_mem, *probe_mem;
 	struct canp_group *group;
-	struct canp_runb *builders; /* [nr_slots]; unused ones have no table */
+	struct canp_plugin_shard *plugins; /* NULL: none */
+	struct canp_runb *builders;        /* [nr_slots]; unused ones have no table */
 	struct canp_runscratch *scratch;
 	uint16_t *slot_owner; /* [nr_slots] shard that owns the slot's table */
 	uint32_t nr_slots;
@@ -124,6 +126,8 @@ enum canp_io_policy canp_job_write_policy(const struct canp_job *job);
 void *canp_job_shard_mem(struct canp_job *job, unsigned shard, size_t bytes);
 /* The first call wins: no further unit starts and the job ends with this error. */
 void canp_job_fail(struct canp_job *job, int err, const char *what);
+/* Why a shard cannot be set up; the first call wins. */
+void canp_job_note(struct canp_job *job, const char *what);
 bool canp_job_failed(const struct canp_job *job);
 /* A shard's owner side is done; the last one stops the runtime. */
 void canp_job_shard_over(struct canp_job *job, struct canp_runtime *rt);

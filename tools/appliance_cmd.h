@@ -30,12 +30,15 @@ struct canp_job_cli {
 	/* resolved; freed by canp_job_cli_fini */
 	struct canp_job_opts job;
 	struct canp_plan_dbc *dbcs;
+	struct canp_plugin_spec *plugins;
 	struct canp_strbuf select, exclude, bus;
 	struct canp_tz *tz;
 };
 
 /* Parses the arguments of a sub-command that plans jobs. -1 to go on, else the exit code. */
 int canp_job_cli_parse(struct canp_job_cli *c, const struct canp_tool *tool, int argc, char **argv);
+/* Sets what --mode stands for where nothing was given by name. */
+void canp_job_cli_mode(struct canp_job_cli *c);
 /* Turns the option structs into c->job and chooses the kernels (--simd, CANP_CPU_DISABLE). -1 or an
  * exit code with the message printed. */
 int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool);

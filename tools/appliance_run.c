@@ -223,6 +223,7 @@ static void dry_gather(const struct canp_job *job, struct dry *d)
 static void dry_print(const struct canp_job *job, const struct dry *d)
 {
 	const struct canp_job_mem *m = job->mem;
+	struct canp_strbuf line = CANP_STRBUF_INIT;
 	char a[32], b[32], c[32];
 
 	printf("files      %u, %s, in %u units of %s\n", job->nr_files,
@@ -238,6 +239,9 @@ static void dry_print(const struct canp_job *job, const struct dry *d)
 			       (unsigned long long)d->formats[k]);
 	if (d->unknown)
 		printf("format     unknown  %llu files\n", (unsigned long long)d->unknown);
+	canp_flow_print(job->flow, &line);
+	printf("pipeline   %s\n", line.buf ? line.buf : "");
+	canp_strbuf_fini(&line);
 	printf("tables     %u with %llu signal columns, %llu warnings\n", job->plan->nr_tables,
 	       (unsigned long long)d->columns, (unsigned long long)job->nr_warnings);
 	printf("memory     %s per core%s, %s for open row groups at most\n",
@@ -281,13 +285,16 @@ static void dry_json_inputs(struct canp_json *js, const struct canp_job *job, co
 
 static void dry_json(const struct canp_job *job, const struct dry *d)
 {
-	struct canp_strbuf sb = CANP_STRBUF_INIT;
+	struct canp_strbuf sb = CANP_STRBUF_INIT, line = CANP_STRBUF_INIT;
 	struct canp_json js = CANP_JSON_INIT(&sb, 2);
 	const struct canp_job_mem *m = job->mem;
 
 	canp_json_object(&js);
 	canp_json_kbool(&js, "dry_run", true);
 	dry_json_inputs(&js, job, d);
+	canp_flow_print(job->flow, &line);
+	canp_json_kstr(&js, "pipeline", line.buf ? line.buf : "");
+	canp_strbuf_fini(&line);
 	canp_json_ku64(&js, "tables", job->plan->nr_tables);
 	canp_json_ku64(&js, "columns", d->columns);
 	canp_json_ku64(&js, "warnings", job->nr_warnings);

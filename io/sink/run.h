@@ -93,10 +93,11 @@ CANP_STATIC_ASSERT(offsetof(struct canp_runcol, val) == 64, "a chunk touches one
 #define CANP_RUN_COLS_PER_SLOT (CANP_PAGE_SLOT_BYTES / (uint32_t)sizeof(struct canp_runcol))
 #define CANP_RUN_COL_SLOTS     256u
 
-/* Raw records: whole slots of CANP_RUN_RAW_PER_SLOT(stride) records each. Eleven slots hold
- * 1,023 records of the widest class (80 bytes). */
+/* Raw records: whole slots of CANP_RUN_RAW_PER_SLOT(stride) records each. The slots hold 1,023
+ * records of the widest kind: 80 bytes of CAN FD and the columns of plugins. */
+#define CANP_RUN_STRIDE_MAX           256u
 #define CANP_RUN_RAW_PER_SLOT(stride) ((CANP_PAGE_SLOT_BYTES / (stride)) & ~7u)
-#define CANP_RUN_RAW_SLOTS            11u
+#define CANP_RUN_RAW_SLOTS            32u
 
 struct canp_run {
 	struct canp_msg msg;   /* first member: a run is a lane message */

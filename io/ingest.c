@@ -369,6 +369,10 @@ int canp_job_create(const struct canp_job_opts *opts, void (*warn)(void *arg, co
 		return -ENOMEM;
 	}
 	job->opts = *opts;
+	if (!job->opts.window)
+		job->opts.window = CANP_SCHED_WINDOW_PER_SHARD;
+	if (!job->opts.write_depth)
+		job->opts.write_depth = CANP_INGEST_WRITE_DEPTH;
 	job->cores = job_cores(opts);
 	job->out_fd = -1;
 	job->priv = p;
@@ -445,19 +449,6 @@ static int job_open_output(struct canp_job *job, struct canp_strbuf *err)
 	return rc;
 }
 
-static int job_make_sched(struct canp_job *job, unsigned nr_shards)
-{
-	uint32_t *homes = malloc((job->units.nr + 1) * sizeof(*homes));
-	int rc;
-
-	if (!homes)
-		return -ENOMEM;
-	canp_units_route(&job->units, nr_shards, homes);
-	rc = canp_sched_create(nr_shards, job->units.nr, homes, &job->sched);
-	free(homes);
-	return rc;
-}
-
 static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 {
 	struct canp_job_priv *p = job_priv(job);
@@ -466,7 +457,7 @@ static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 
 	p->nr_shards = cores;
 	p->shards = calloc(cores, sizeof(*p->shards));
-	rc = p->shards ? job_make_sched(job, cores) : -ENOMEM;
+	rc = p->shards ? canp_ingest_make_sched(job, cores) : -ENOMEM;
 	if (rc)
 		return rc;
 	rc = canp_runtime_create(

@@ -35,7 +35,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/compiler.h"
 #include "core/pipeline/batch.h"
+
+CANP_BEGIN_DECLS
 
 #define CANP_PLUGIN_ABI         1u
 #define CANP_PLUGIN_SYMBOL      "canp_plugin"
@@ -92,5 +95,7 @@ struct canp_plugin {
 	void (*shard_end)(void *ctx, unsigned shard, void *state);
 	void (*close)(void *ctx);
 };
+
+CANP_END_DECLS
 
 #endif

@@ -6,8 +6,11 @@
 #ifndef CANP_NUMA_BLOCKCACHE_H
 #define CANP_NUMA_BLOCKCACHE_H
 
+#include "core/base/compiler.h"
 #include "numa/cache.h"
 #include "numa/mem.h"
+
+CANP_BEGIN_DECLS
 
 struct canp_blockcache;
 
@@ -31,5 +34,7 @@ uint32_t canp_blockcache_sweep(struct canp_blockcache *c, uint64_t now_ns);
 /* Gives back everything: when the pool has no memory left for others. */
 void canp_blockcache_clear(struct canp_blockcache *c);
 void canp_blockcache_stats(const struct canp_blockcache *c, struct canp_cache_stats *st);
+
+CANP_END_DECLS
 
 #endif

@@ -22,6 +22,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/compiler.h"
+
+CANP_BEGIN_DECLS
+
 struct canp_cache;
 struct canp_cache_entry;
 
@@ -69,5 +73,7 @@ uint32_t canp_cache_sweep(struct canp_cache *c, uint64_t now_ns);
 /* Removes everything. */
 void canp_cache_clear(struct canp_cache *c);
 void canp_cache_stats(const struct canp_cache *c, struct canp_cache_stats *st);
+
+CANP_END_DECLS
 
 #endif

@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/compiler.h"
+
+CANP_BEGIN_DECLS
+
 enum canp_hugepages {
 	CANP_HUGE_AUTO, /* 2M hugetlb -> THP -> 4K */
 	CANP_HUGE_1G,   /* 1G hugetlb -> AUTO */
@@ -57,5 +61,7 @@ struct canp_hugepage_host {
 	char thp[32]; /* always, madvise, never */
 };
 void canp_hugepage_host(struct canp_hugepage_host *h);
+
+CANP_END_DECLS
 
 #endif

@@ -30,6 +30,8 @@
 #include "core/base/list.h"
 #include "numa/hugepage.h"
 
+CANP_BEGIN_DECLS
+
 enum canp_mem_tier { CANP_MEM_BLOCK, CANP_MEM_DECOMPRESS, CANP_MEM_FRAME, CANP_MEM_NR_TIERS };
 
 #define CANP_MEM_CLASSES_MAX 8u  /* size classes of one tier */
@@ -209,5 +211,7 @@ static inline const void *canp_block_span(const struct canp_block *b, size_t *le
 
 /* A consistent snapshot; any thread, also of another pool's. Exact when no call is running. */
 void canp_mem_stats(const struct canp_mem *m, struct canp_mem_stats *st);
+
+CANP_END_DECLS
 
 #endif

@@ -8,6 +8,8 @@
 
 #include "core/base/compiler.h"
 
+CANP_BEGIN_DECLS
+
 /* Prints where and what with a backtrace and aborts. Any thread. */
 CANP_NORETURN void canp_assert_fail(const char *file, int line, const char *func, const char *expr);
 
@@ -26,5 +28,7 @@ CANP_NORETURN void canp_assert_fail(const char *file, int line, const char *func
 			CANP_ASSERT(x);                                                            \
 	} while (0)
 #endif
+
+CANP_END_DECLS
 
 #endif

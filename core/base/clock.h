@@ -8,8 +8,13 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "core/base/compiler.h"
 #include "core/base/units.h"
 
+CANP_BEGIN_DECLS
+
+/* A program that is compiled as strict C11 without POSIX has no such clock. */
+#ifdef CLOCK_MONOTONIC
 static inline uint64_t canp_clock_ns(void)
 {
 	struct timespec ts;
@@ -17,5 +22,8 @@ static inline uint64_t canp_clock_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * (uint64_t)CANP_NS_PER_S + (uint64_t)ts.tv_nsec;
 }
+#endif
+
+CANP_END_DECLS
 
 #endif

@@ -8,6 +8,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Around what a public header declares: names of C, also for a C++ program. */
+#ifdef __cplusplus
+#define CANP_BEGIN_DECLS extern "C" {
+#define CANP_END_DECLS   }
+#else
+#define CANP_BEGIN_DECLS
+#define CANP_END_DECLS
+#endif
+
 #define CANP_CACHELINE 64
 
 #define canp_likely(x)    __builtin_expect(!!(x), 1)
@@ -20,7 +29,11 @@
 #define CANP_UNUSED       __attribute__((unused))
 #define CANP_MUST_CHECK   __attribute__((warn_unused_result))
 
-#define CANP_STATIC_ASSERT(x, msg)           _Static_assert(x, msg)
+#ifdef __cplusplus
+#define CANP_STATIC_ASSERT(x, msg) static_assert(x, msg)
+#else
+#define CANP_STATIC_ASSERT(x, msg) _Static_assert(x, msg)
+#endif
 #define CANP_ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
 #define canp_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 

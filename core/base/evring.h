@@ -30,6 +30,8 @@
 #include "core/base/assert.h"
 #include "core/base/compiler.h"
 
+CANP_BEGIN_DECLS
+
 /* type: numbers below 256 are canp's own (core/observe/event.h), the rest is the user's. */
 struct canp_ev {
 	uint64_t ts_ns; /* the reactor's time of the turn: no clock is read */
@@ -134,5 +136,7 @@ struct canp_evring_counts {
 };
 /* Any thread; exact when both sides rest. */
 void canp_evring_counts(const struct canp_evring *r, struct canp_evring_counts *c);
+
+CANP_END_DECLS
 
 #endif

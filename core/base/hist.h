@@ -11,6 +11,10 @@
 
 #include <stdint.h>
 
+#include "core/base/compiler.h"
+
+CANP_BEGIN_DECLS
+
 #define CANP_HIST_SUB_BITS 6u
 #define CANP_HIST_SUB      (1u << CANP_HIST_SUB_BITS)
 /* Values below 64 have a bucket each; then 58 powers of two follow. */
@@ -50,5 +54,7 @@ uint64_t canp_hist_bucket_low(unsigned bucket);
  * within [min, max]; 100 is the exact maximum; 0 when empty. */
 uint64_t canp_hist_percentile(const struct canp_hist *h, double percent);
 double canp_hist_mean(const struct canp_hist *h);
+
+CANP_END_DECLS
 
 #endif

@@ -10,6 +10,8 @@
 
 #include "core/base/compiler.h"
 
+CANP_BEGIN_DECLS
+
 struct canp_list {
 	struct canp_list *next, *prev;
 };
@@ -89,5 +91,7 @@ static inline struct canp_fifo_node *canp_fifo_pop(struct canp_fifo *f)
 	n->next = NULL;
 	return n;
 }
+
+CANP_END_DECLS
 
 #endif

@@ -21,6 +21,8 @@
 #include "core/base/assert.h"
 #include "core/base/compiler.h"
 
+CANP_BEGIN_DECLS
+
 struct canp_spsc {
 	/* The producer's line. */
 	CANP_ALIGNED(CANP_CACHELINE) uint32_t tail;
@@ -102,6 +104,34 @@ static inline void *canp_spsc_peek(const struct canp_spsc *q, uint32_t i)
 	return __atomic_load_n(&q->slots[(head + i) & q->mask], __ATOMIC_RELAXED);
 }
 
+/* The oldest pointer, which stays in the ring; NULL: empty. Consumer thread only. */
+static inline void *canp_spsc_front(struct canp_spsc *q)
+{
+	uint32_t head = q->head; /* only this thread writes it */
+
+	if (q->tail_seen == head) {
+		q->tail_seen = __atomic_load_n(&q->tail, __ATOMIC_ACQUIRE); /* C1 */
+		if (q->tail_seen == head)
+			return NULL;
+	}
+	return __atomic_load_n(&q->slots[head & q->mask], __ATOMIC_RELAXED);
+}
+
+/* The i-th oldest pointer of those already seen, NULL when there are not as many: what to prefetch.
+ * Consumer thread only. */
+static inline void *canp_spsc_ahead(const struct canp_spsc *q, uint32_t i)
+{
+	if (q->tail_seen - q->head <= i)
+		return NULL;
+	return __atomic_load_n(&q->slots[(q->head + i) & q->mask], __ATOMIC_RELAXED);
+}
+
+/* Takes what canp_spsc_front() returned out of the ring. Consumer thread only. */
+static inline void canp_spsc_drop(struct canp_spsc *q)
+{
+	__atomic_store_n(&q->head, q->head + 1, __ATOMIC_RELEASE); /* C2 */
+}
+
 /* Pointers in the ring. Exact on a quiet ring, a snapshot otherwise; any thread. */
 static inline uint32_t canp_spsc_count(const struct canp_spsc *q)
 {
@@ -109,5 +139,7 @@ static inline uint32_t canp_spsc_count(const struct canp_spsc *q)
 
 	return __atomic_load_n(&q->tail, __ATOMIC_ACQUIRE) - head;
 }
+
+CANP_END_DECLS
 
 #endif

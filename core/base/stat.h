@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+#include "core/base/compiler.h"
+
+CANP_BEGIN_DECLS
+
 struct canp_stat {
 	uint64_t v;
 };
@@ -35,5 +39,7 @@ static inline uint64_t canp_stat_get(const struct canp_stat *s)
 {
 	return __atomic_load_n(&s->v, __ATOMIC_RELAXED);
 }
+
+CANP_END_DECLS
 
 #endif

@@ -11,16 +11,24 @@
 
 #include "core/base/compiler.h"
 
+CANP_BEGIN_DECLS
+
 struct canp_strbuf {
 	char *buf; /* NUL-terminated once anything was added; owned */
 	size_t len, cap;
 	bool failed;
 };
 
+#ifdef __cplusplus
+#define CANP_STRBUF_INIT                                                                           \
+	{                                                                                          \
+	}
+#else
 #define CANP_STRBUF_INIT                                                                           \
 	{                                                                                          \
 		0                                                                                  \
 	}
+#endif
 
 void canp_strbuf_add(struct canp_strbuf *sb, const void *data, size_t len);
 void canp_strbuf_puts(struct canp_strbuf *sb, const char *s);
@@ -28,5 +36,7 @@ void canp_strbuf_putc(struct canp_strbuf *sb, char c);
 void canp_strbuf_printf(struct canp_strbuf *sb, const char *fmt, ...) CANP_PRINTF(2, 3);
 void canp_strbuf_reset(struct canp_strbuf *sb); /* empty, keeps the memory */
 void canp_strbuf_fini(struct canp_strbuf *sb);  /* frees */
+
+CANP_END_DECLS
 
 #endif

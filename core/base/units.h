@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#include "core/base/compiler.h"
+
+CANP_BEGIN_DECLS
+
 #define CANP_KIB (1024UL)
 #define CANP_MIB (1024UL * CANP_KIB)
 #define CANP_GIB (1024UL * CANP_MIB)
@@ -38,5 +42,7 @@ static inline int64_t canp_floor_div(int64_t a, int64_t b)
 
 	return q - (a % b != 0 && ((a < 0) != (b < 0)));
 }
+
+CANP_END_DECLS
 
 #endif

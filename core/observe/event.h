@@ -23,6 +23,8 @@
 #include "core/base/compiler.h"
 #include "core/base/evring.h"
 
+CANP_BEGIN_DECLS
+
 /* canp's own types; users number theirs from CANP_EVENT_USER on. id, a and b by type. */
 #define CANP_EVENTS(X)                                                                             \
 	X(NONE, "none")                                                                            \
@@ -194,5 +196,7 @@ int canp_listener_add(struct canp_events *ev, const struct canp_listener_opts *o
 void canp_listener_del(struct canp_listener *l);
 void canp_listener_unmute(struct canp_listener *l);                                 /* any thread */
 void canp_listener_stats(struct canp_listener *l, struct canp_listener_stats *out); /* any */
+
+CANP_END_DECLS
 
 #endif

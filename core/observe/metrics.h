@@ -16,8 +16,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/compiler.h"
 #include "core/base/hist.h"
 #include "core/base/strbuf.h"
+
+CANP_BEGIN_DECLS
 
 enum canp_metrics_format {
 	CANP_METRICS_PROMETHEUS, /* text 0.0.4 */
@@ -98,5 +101,7 @@ int canp_metrics_server_start(const struct canp_metrics_server_opts *o,
 void canp_metrics_server_stop(struct canp_metrics_server *s);
 unsigned canp_metrics_server_port(const struct canp_metrics_server *s);     /* 0: unix socket */
 uint64_t canp_metrics_server_requests(const struct canp_metrics_server *s); /* any thread */
+
+CANP_END_DECLS
 
 #endif

@@ -23,6 +23,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/base/compiler.h"
+
+CANP_BEGIN_DECLS
+
 #define CANP_MON_PROCS_MAX 128u /* watched at the same time, ourselves included */
 
 /* All values so far; rss as it is. Read from /proc, so cpu of other processes comes in ticks. */
@@ -109,5 +113,7 @@ int canp_monitor_refresh(void);
 int canp_monitor_watch(pid_t pid);
 int canp_monitor_unwatch(pid_t pid);                 /* -ENOENT */
 void canp_monitor_stats(struct canp_mon_stats *out); /* any thread */
+
+CANP_END_DECLS
 
 #endif

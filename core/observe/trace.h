@@ -25,6 +25,9 @@
 #include "core/base/compiler.h"
 #include "core/base/evring.h"
 #include "core/base/strbuf.h"
+#include "core/base/trace_ctx.h"
+
+CANP_BEGIN_DECLS
 
 /* 0: off. Read through canp_trace_enabled, written by canp_trace_set. */
 extern uint32_t canp_trace_state;
@@ -119,11 +122,6 @@ static inline void canp_trace_flow_end(struct canp_tracer *t, uint64_t ts_ns, ui
 
 #define CANP_TRACEPARENT_LEN 55u
 
-struct canp_trace_ctx {
-	uint8_t trace_id[16], span_id[8];
-	uint8_t flags; /* bit 0: sampled */
-};
-
 /* Parses a traceparent header or variable: version 00, and later ones as far as they must be
  * understood. -EINVAL: *ctx is untouched. */
 int canp_traceparent_parse(const char *text, struct canp_trace_ctx *ctx);
@@ -169,5 +167,7 @@ int canp_trace_chrome(struct canp_strbuf *sb, const struct canp_trace_opts *o,
 int canp_trace_otlp(struct canp_strbuf *sb, const struct canp_trace_opts *o,
 		    const struct canp_trace_track *tracks, unsigned nr,
 		    struct canp_trace_result *res);
+
+CANP_END_DECLS
 
 #endif

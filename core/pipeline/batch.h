@@ -14,6 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/compiler.h"
+
+CANP_BEGIN_DECLS
+
 #define CANP_BATCH_ROWS  256u
 #define CANP_BATCH_WORDS (CANP_BATCH_ROWS / 64u)
 
@@ -73,5 +77,7 @@ static inline uint32_t canp_batch_count(const struct canp_batch *b)
 		n += (uint32_t)__builtin_popcountll(b->keep[w]);
 	return n;
 }
+
+CANP_END_DECLS
 
 #endif

@@ -24,9 +24,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/compiler.h"
 #include "core/base/strbuf.h"
 #include "core/pipeline/batch.h"
 #include "core/runtime/task.h"
+
+CANP_BEGIN_DECLS
 
 struct canp_pipe;
 
@@ -191,5 +194,7 @@ struct canp_pipe_stats {
 /* Any thread, at any time. */
 void canp_pipe_stats(const struct canp_pipe *p, struct canp_pipe_stats *st);
 int canp_pipe_op_stats(const struct canp_pipe *p, int op, struct canp_pipe_op_stats *st);
+
+CANP_END_DECLS
 
 #endif

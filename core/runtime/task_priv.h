@@ -29,6 +29,7 @@
 #include "core/base/assert.h"
 #include "core/base/spsc.h"
 #include "core/base/units.h"
+#include "core/runtime/future.h"
 #include "core/runtime/reactor.h"
 #include "core/runtime/shard.h"
 #include "core/runtime/task.h"
@@ -53,16 +54,26 @@
 #define TS_SCHED      1024u /* not due yet */
 #define TS_TYPE_SHIFT 11u
 #define TS_PRIO_SHIFT 13u
+#define TS_EXTERN     0x10000u /* no task: task_extern.c */
 #define TS_REFS       (TS_HELD | TS_TIMED | TS_DONE)
+CANP_STATIC_ASSERT(TS_STATUS == CANP_FUTURE_STATUS && TS_WAITERS == CANP_FUTURE_WAITERS &&
+			   TS_HELD == CANP_FUTURE_HELD && TS_DONE == CANP_FUTURE_DONE,
+		   "one word for all futures");
 
 enum { TASK_FLAG_TRACE = 1, TASK_FLAG_MESSAGE = 2 };
 
 struct task_slot {
 	uint64_t word;
-	canp_task_fn fn;
+	union {
+		canp_task_fn fn;
+		const struct canp_extern_ops *ext;
+	};
 	void *arg;
 	uint64_t created_ns;
-	void (*done)(struct canp_future *f, void *done_arg);
+	union {
+		void (*done)(struct canp_future *f, void *done_arg);
+		const struct canp_future_ops *ops; /* of a foreign slot */
+	};
 	void *done_arg;
 	uint32_t next;  /* free list or mail */
 	uint16_t owner; /* shard whose lane or queue it went into */
@@ -77,6 +88,7 @@ struct task_slot {
 	uint32_t chunk_next, chunk_n; /* of a free slot that leads a chunk */
 } CANP_ALIGNED(128);
 CANP_STATIC_ASSERT(sizeof(struct task_slot) == 128, "two lines");
+CANP_STATIC_ASSERT(offsetof(struct task_slot, ops) == CANP_FUTURE_OPS_AT, "see future.h");
 
 struct task_cold {
 	struct canp_timer timer; /* the owner's, as long as TIMED is set */
@@ -270,13 +282,19 @@ static inline void task_count(uint64_t *v, uint64_t n)
 /* ---- task_port.c ---- */
 /* The calling thread's port, NULL when all are out. */
 struct task_port *canp_task_port(struct canp_exec *ex);
-/* The calling thread is a reactor of some executor. */
-bool canp_task_on_reactor(void);
 /* The calling thread becomes the reactor of port p. */
 int canp_task_port_bind(struct task_port *p);
 /* Takes the executor out of all threads. */
 void canp_task_ports_forget(struct canp_exec *ex);
-uint32_t canp_task_slot_get(struct task_port *p);
+/* Up to n free slots; returns how many. */
+unsigned canp_task_slots_get(struct task_port *p, uint32_t *out, unsigned n);
+/* One of them, or TASK_NONE. */
+static inline uint32_t canp_task_slot_get(struct task_port *p)
+{
+	uint32_t i;
+
+	return canp_task_slots_get(p, &i, 1) ? i : TASK_NONE;
+}
 void canp_task_slot_put(struct task_port *p, uint32_t i);
 /* The same for a thread without a port. */
 void canp_task_slot_give(struct canp_exec *ex, uint32_t i);
@@ -294,6 +312,9 @@ unsigned canp_task_mail(struct task_shard *sh, struct task_port *p);
 /* ---- task_queue.c: the owner, but for steal ---- */
 void canp_task_queue_push(struct task_shard *sh, unsigned prio, unsigned type, void *handle,
 			  uint64_t now_ns);
+/* n of one class and type. */
+void canp_task_queue_push_run(struct task_shard *sh, unsigned prio, unsigned type, void *const *h,
+			      unsigned n, uint64_t now_ns);
 /* The next handle in class order among types not in sh->blocked; *qi is its queue. */
 bool canp_task_queue_best(struct task_shard *sh, unsigned *qi);
 void *canp_task_queue_pop(struct task_shard *sh, unsigned qi);

@@ -18,7 +18,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/base/compiler.h"
 #include "numa/cache.h"
+
+CANP_BEGIN_DECLS
 
 struct canp_mmapcache;
 struct canp_mmap; /* a mapped file, pinned */
@@ -44,5 +47,7 @@ size_t canp_mmap_len(const struct canp_mmap *f);
 /* Copies up to n bytes from `off` on: how many, 0 at the end; -EFAULT: the file was cut there
  * since. Never a signal. Any thread. */
 ssize_t canp_mmap_read(const struct canp_mmap *f, uint64_t off, void *buf, size_t n);
+
+CANP_END_DECLS
 
 #endif

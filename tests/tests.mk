@@ -143,3 +143,4 @@ interop interop-all: all $(O)/tests/t_sink_parquet $(O)/tests/t_sidetable
 	@sh tests/interop/run.sh $(interop_args) $(O)/interop/*.parquet >$(O)/interop/verify.log || \
 	{ grep -v '^OK' $(O)/interop/verify.log; exit 1; }
 	@sh tests/interop/jobs.sh $(BIN)
+	@sh tests/interop/prometheus.sh $(BIN)

@@ -51,6 +51,7 @@ struct canp_job_opts {
 	enum canp_hugepages hugepages;
 	uint64_t mem_per_core, writer_mem;
 	bool pin, restrict_ops;
+	bool never_sleep; /* reactors that find nothing to do look again instead of sleeping */
 	uint32_t depth, slice_bytes;
 	uint32_t prefetch;    /* files opened ahead, up to CANP_INGEST_PREFETCH_MAX */
 	uint32_t window;      /* units under way per shard; 0: CANP_SCHED_WINDOW_PER_SHARD */
@@ -62,6 +63,7 @@ struct canp_job_opts {
 	enum canp_pq_codec codec;
 	int codec_level; /* gzip 0..3, zstd 1..9 */
 	uint32_t rowgroup_rows;
+	uint64_t part_bytes; /* 0: no limit */
 	bool wait_on_enospc;
 	/* operators of the user, in this order; the caller keeps them alive */
 	const struct canp_plugin_spec *plugins;

@@ -6,7 +6,8 @@
  *
  * run_rows is halved until the open runs of all tables fit CANP_OPEN_RUNS_BYTES: that sum is the
  * reserve the frontier unit needs to finish whatever else is held, so it must be affordable on
- * every machine. rowgroup_rows is halved until the open row groups of all tables fit writer_mem.
+ * every machine. No page has more rows than a row group shall have. rowgroup_rows is halved until
+ * the open row groups of all tables fit writer_mem.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +19,9 @@
 #define INGEST_RUN_ROWS_MIN  1024u
 /* CSV runs stay under CANP_RUN_RAW_ROWS so that they travel as records. */
 #define INGEST_CSV_RUN_ROWS 768u
+/* Staging blocks of small arenas, at most: they are all touched by the first large table. */
+#define INGEST_STAGING_FEW 4u
+#define INGEST_ARENA_SMALL (96ULL << 20)
 
 static uint64_t run_slots(const struct canp_table *t, uint32_t run_rows, bool ts_ns)
 {
@@ -72,13 +76,17 @@ static void plan_fixed(const struct canp_job *job, struct canp_job_mem *m)
 {
 	struct canp_reader_opts ro;
 	const char *why;
+	uint32_t blocks;
 
 	canp_reader_opts_init(&ro);
 	ro.depth = job->opts.depth;
 	ro.slice_bytes = job->opts.slice_bytes;
 	ro.streams = CANP_INGEST_STREAMS;
 	m->reader_bytes = canp_align_up(canp_reader_bytes(&ro), 4096UL);
-	m->staging_bytes = (size_t)job->opts.write_depth * CANP_INGEST_STAGING_BLOCK_BYTES;
+	blocks = job->opts.write_depth;
+	if (job->opts.mem_per_core < INGEST_ARENA_SMALL)
+		blocks = canp_min(blocks, INGEST_STAGING_FEW);
+	m->staging_bytes = (size_t)blocks * CANP_INGEST_STAGING_BLOCK_BYTES;
 	m->ring_bytes = m->reader_bytes + m->staging_bytes + 8192;
 	m->walker_bytes = canp_align_up(canp_walker_bytes(), 64UL);
 	m->ahead_bytes = canp_ahead_engine(job->opts.inflate, &why) == CANP_INFLATE_ISAL
@@ -101,6 +109,9 @@ int canp_ingest_plan_memory(const struct canp_job *job, struct canp_job_mem *m,
 	*m = (struct canp_job_mem){0};
 	plan_fixed(job, m);
 	m->run_rows = job->opts.sink == CANP_SINK_CSV ? INGEST_CSV_RUN_ROWS : CANP_RUN_ROWS_MAX;
+	while (m->run_rows > INGEST_RUN_ROWS_MIN && job->opts.rowgroup_rows &&
+	       m->run_rows > job->opts.rowgroup_rows)
+		m->run_rows /= 2;
 	while (m->run_rows > INGEST_RUN_ROWS_MIN &&
 	       open_run_slots(plan, m->run_rows) * CANP_PAGE_SLOT_BYTES > CANP_OPEN_RUNS_BYTES)
 		m->run_rows /= 2;

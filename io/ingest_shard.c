@@ -103,6 +103,7 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 				.devices = job->devices,
 				.out_fd = job->out_fd,
 				.policy = canp_job_write_policy(job),
+				.part_bytes = job->opts.part_bytes,
 				.rowgroup_rows = job->mem->rowgroup_rows,
 				.run_rows = job->mem->run_rows,
 				.ts_ns = job->plan->opts.ts_ns_column,
@@ -257,6 +258,8 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 	is->sh = s;
 	is->nr_shards = canp_runtime_nr_shards(s->rt);
 	is->rng = canp_hash_mix((uint64_t)job->opts.delay_seed * 1000003u + s->index);
+	if (job->opts.never_sleep && s->spin_ns)
+		s->spin_ns = UINT64_MAX;
 	s->user = is;
 	s->on_msg = canp_ingest_on_msg;
 	s->on_msg_arg = is;

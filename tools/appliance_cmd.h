@@ -36,6 +36,8 @@ struct canp_job_cli {
 
 /* Parses the arguments of a sub-command that plans jobs. -1 to go on, else the exit code. */
 int canp_job_cli_parse(struct canp_job_cli *c, const struct canp_tool *tool, int argc, char **argv);
+/* Sets what --mode stands for where nothing was given by name. */
+void canp_job_cli_mode(struct canp_job_cli *c);
 /* Turns the option structs into c->job and chooses the kernels (--simd, CANP_CPU_DISABLE). -1 or an
  * exit code with the message printed. */
 int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool);

@@ -125,6 +125,7 @@ static void resolve_machine(struct canp_job_cli *c)
 	j->mem_per_core = c->rt.mem_per_core;
 	j->writer_mem = c->rt.writer_mem;
 	j->pin = c->rt.pin;
+	j->never_sleep = c->in.mode == CANP_CFG_MODE_LATENCY;
 	j->restrict_ops = c->rt.restrict_ops;
 	j->depth = c->in.depth;
 	j->prefetch = c->in.prefetch;
@@ -158,10 +159,44 @@ static void resolve_test_hooks(struct canp_job_opts *j)
 	j->delay_seed = seed ? (uint32_t)strtoul(seed, NULL, 10) : 0;
 }
 
+/* What the modes of --mode stand for; throughput is the defaults. */
+static const struct {
+	int mode;
+	const char *option, *value;
+} job_presets[] = {
+	/* Small reads and units come through sooner, small row groups and parts are published
+	 * sooner. */
+	{CANP_CFG_MODE_LATENCY, "depth", "2"},
+	{CANP_CFG_MODE_LATENCY, "slice", "256k"},
+	{CANP_CFG_MODE_LATENCY, "unit", "1m"},
+	{CANP_CFG_MODE_LATENCY, "rowgroup-rows", "16384"},
+	{CANP_CFG_MODE_LATENCY, "part-size", "1m"},
+	/* Fewer bytes on the way in, smaller pages, row groups and arenas; no huge pages, of which
+	 * a part may never be used. */
+	{CANP_CFG_MODE_MEMORY, "depth", "2"},
+	{CANP_CFG_MODE_MEMORY, "slice", "256k"},
+	{CANP_CFG_MODE_MEMORY, "unit", "1m"},
+	{CANP_CFG_MODE_MEMORY, "rowgroup-rows", "16384"},
+	{CANP_CFG_MODE_MEMORY, "mem-per-core", "64m"},
+	{CANP_CFG_MODE_MEMORY, "hugepages", "off"},
+};
+
+void canp_job_cli_mode(struct canp_job_cli *c)
+{
+	/* A program without one of the options has nothing to preset there. */
+	for (size_t i = 0; i < CANP_ARRAY_SIZE(job_presets); i++)
+		if (job_presets[i].mode == c->in.mode)
+			canp_opts_set(c->opts, job_presets[i].option, job_presets[i].value,
+				      CANP_OPT_PRESET, "--mode");
+}
+
 int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool)
 {
 	struct canp_job_opts *j = &c->job;
-	int rc = canp_simd_init((enum canp_isa)(c->rt.simd - 1), getenv("CANP_CPU_DISABLE"));
+	int rc;
+
+	canp_job_cli_mode(c);
+	rc = canp_simd_init((enum canp_isa)(c->rt.simd - 1), getenv("CANP_CPU_DISABLE"));
 
 	if (rc)
 		return canp_tool_usage(tool, rc == -EINVAL
@@ -192,6 +227,7 @@ int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool)
 	j->sink = c->in.sink == CANP_CFG_SINK_CSV ? CANP_SINK_CSV : CANP_SINK_PARQUET;
 	resolve_codec(c);
 	j->rowgroup_rows = c->in.rowgroup_rows;
+	j->part_bytes = c->in.part_size;
 	j->wait_on_enospc = c->in.on_enospc == CANP_CFG_ENOSPC_WAIT;
 	return -1;
 }

@@ -58,7 +58,7 @@ enum canp_opt_origin canp_opts_origin(const struct canp_opts *o, const char *nam
 
 const char *canp_opt_origin_name(enum canp_opt_origin origin)
 {
-	static const char *const names[] = {"default", "file", "env", "cli"};
+	static const char *const names[] = {"default", "preset", "file", "env", "cli"};
 
 	return (unsigned)origin < CANP_ARRAY_SIZE(names) ? names[origin] : "unknown";
 }

@@ -18,9 +18,9 @@
  * flags  CANP_OPT_F_*
  * need   Kconfig symbol the option needs, or CANP_OPT_ALWAYS
  *
- * Precedence is command line > environment > file > default, in whatever order they are read; each
- * option remembers its origin. Control plane only: everything here may allocate and is not thread
- * safe, except that a filled config struct may be read by any thread.
+ * Precedence is command line > environment > file > preset > default, in whatever order they are
+ *read; each option remembers its origin. Control plane only: everything here may allocate and is
+ *not thread safe, except that a filled config struct may be read by any thread.
  */
 #ifndef CANP_BASE_OPTS_H
 #define CANP_BASE_OPTS_H
@@ -129,7 +129,14 @@ struct canp_opt_bind {
 
 #define CANP_OPT_BINDS_MAX 8u
 
-enum canp_opt_origin { CANP_OPT_DEFAULT, CANP_OPT_FILE, CANP_OPT_ENV, CANP_OPT_CLI };
+/* PRESET: set by another option that stands for several (canp_opts_set()). */
+enum canp_opt_origin {
+	CANP_OPT_DEFAULT,
+	CANP_OPT_PRESET,
+	CANP_OPT_FILE,
+	CANP_OPT_ENV,
+	CANP_OPT_CLI,
+};
 
 /* Binds tables to structs and fills in the defaults. binds is copied, tables and structs are
  * borrowed. -EINVAL: a default does not parse or is out of range; -EEXIST: two rows have one name

@@ -251,11 +251,26 @@ int canp_part_place(struct canp_part *p, const struct canp_run *run)
 	return rc;
 }
 
+int canp_part_settle(struct canp_part *p)
+{
+	int rc;
+
+	if (p->state != CANP_PART_OPEN || p->set->kind == CANP_SINK_CSV || !canp_pqw_busy(p->pqw))
+		return 0;
+	rc = canp_pqw_step(p->pqw) ? 1 : 0;
+	part_share_staging(p);
+	if (canp_out_error(p->out, NULL))
+		return part_fail(p, canp_out_error(p->out, NULL), "cannot write");
+	return rc;
+}
+
 bool canp_part_full(const struct canp_part *p)
 {
 	if (p->state != CANP_PART_OPEN)
 		return false;
-	if (canp_out_pos(p->out) >= CANP_PART_BYTES_MAX)
+	if (p->set->kind == CANP_SINK_CSV && p->csv.row)
+		return false; /* in the middle of a run, which belongs into one file */
+	if (p->set->part_bytes && canp_out_pos(p->out) >= p->set->part_bytes)
 		return true;
 	return p->set->kind == CANP_SINK_PARQUET && canp_pqw_groups(p->pqw) >= CANP_PART_GROUPS_MAX;
 }

@@ -5,9 +5,9 @@
  *
  *	canp-appliance run -d vehicle.dbc -o dataset logs/ \
  *		--plugin
- *build/examples/plugin_engine.so:EEC1,EngineSpeed,600,9000,EngineTorque,Power
+ *build/examples/plugin_engine.so:EEC1:EngineSpeed:600:9000:EngineTorque:Power
  *
- * The argument is MESSAGE,SIGNAL,MIN,MAX,FACTOR,NAME[,SCALE]: rows of MESSAGE whose SIGNAL is not
+ * The argument is MESSAGE:SIGNAL:MIN:MAX:FACTOR:NAME[:SCALE]: rows of MESSAGE whose SIGNAL is not
  * between MIN and MAX are dropped, as are rows without it; the column NAME is
  * SIGNAL * FACTOR * SCALE, null where FACTOR is absent. Build your own with
  *
@@ -24,7 +24,7 @@
 enum { ARG_MESSAGE, ARG_SIGNAL, ARG_MIN, ARG_MAX, ARG_FACTOR, ARG_NAME, ARG_SCALE, ARGS_MAX };
 
 struct engine {
-	char text[256]; /* the argument, cut at its commas */
+	char text[256]; /* the argument, cut at its colons */
 	const char *arg[ARGS_MAX];
 	double min, max, scale;
 	/* The two signals, as message() found them. */
@@ -50,14 +50,14 @@ static int engine_open(const char *arg, void **ctx, char *err, uint32_t err_byte
 		return -ENOMEM;
 	snprintf(e->text, sizeof(e->text), "%s", arg);
 	rest = e->text;
-	while (n < ARGS_MAX && (word = strsep(&rest, ",")))
+	while (n < ARGS_MAX && (word = strsep(&rest, ":")))
 		e->arg[n++] = word;
 	e->scale = 1;
 	if (n <= ARG_NAME || rest || engine_number(e->arg[ARG_MIN], &e->min) ||
 	    engine_number(e->arg[ARG_MAX], &e->max) ||
 	    (n > ARG_SCALE && engine_number(e->arg[ARG_SCALE], &e->scale))) {
 		snprintf(err, err_bytes,
-			 "the argument is MESSAGE,SIGNAL,MIN,MAX,FACTOR,NAME[,SCALE]");
+			 "the argument is MESSAGE:SIGNAL:MIN:MAX:FACTOR:NAME[:SCALE]");
 		free(e);
 		return -EINVAL;
 	}

@@ -80,6 +80,12 @@ soak: soak-configs
 soak-configs:
 	@sh tests/lint/defconfigs.sh
 
+## soak-bounded: ten minutes of random load on everything that has a bound
+.PHONY: soak-bounded
+soak: soak-bounded
+soak-bounded: $(O)/tests/t_bounded
+	@CANP_SOAK_S=$${CANP_SOAK_S:-600} $<
+
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
 $(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c tools/appliance_cfg.c \

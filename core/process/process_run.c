@@ -5,8 +5,8 @@
  * every class that it is below goes first. Every 100 us of work it looks whether another worker has
  * something more urgent in its rings; with nothing of its own it takes what it finds there.
  *
- * The clock is read after each task, but once in up to 8 of them when they are shorter than that
- * costs; their times are then those of the group.
+ * The clock is read after each task, but once in up to 8 of them when those before were shorter
+ * than that costs and more of them wait; the last one then has the time of all, so sums are exact.
  *
  * The order of stores at the end is what makes a death at any point recoverable: result, outcome,
  * counters, `counted`, the word, `cur`.
@@ -117,7 +117,7 @@ static void clock_after(struct proc_self *w)
 {
 	uint64_t before = w->now_ns, each;
 
-	if (++w->grouped < w->group)
+	if (++w->grouped < w->group && w->more && !w->s->deadline_ns)
 		return;
 	w->now_ns = canp_clock_ns();
 	each = (w->now_ns - before) / w->grouped;
@@ -130,7 +130,8 @@ static void clock_after(struct proc_self *w)
 static void run_claimed(struct proc_self *w, struct proc_slot *s)
 {
 	struct proc_entry *e = w->e;
-	uint64_t start = w->now_ns, word;
+	/* It may have come after the clock was read. */
+	uint64_t start = canp_max(w->now_ns, s->created_ns), word;
 	unsigned outcome = CANP_PROCESS_OK;
 	size_t size = 0;
 	void *out = NULL;
@@ -156,6 +157,8 @@ static void run_claimed(struct proc_self *w, struct proc_slot *s)
 	word = proc_load(s);
 	if (canp_unlikely(word & CANP_FUTURE_CANCEL))
 		outcome = CANP_PROCESS_CANCELLED;
+	else if (canp_unlikely(s->deadline_ns && s->ended_ns >= s->deadline_ns))
+		outcome = CANP_PROCESS_TIMEOUT;
 	e->cur_outcome = outcome;
 	if (canp_likely(proc_status(word) == CANP_TASK_RUNNING))
 		count_end(w, s, outcome);
@@ -245,6 +248,7 @@ static bool steal_class(struct proc_self *w, struct proc_entry *e, unsigned prio
 			return false;
 		if (!canp_future_is(word, f) || proc_status(word) != CANP_TASK_PENDING)
 			continue;
+		w->more = false;
 		if (!run_handle(w, f, NULL))
 			continue;
 		canp_stat_add(&w->e->steals, 1);
@@ -290,6 +294,7 @@ bool canp_process_run_next(struct proc_self *w)
 	i = ring_aged(w, top);
 	if (canp_unlikely(i != top))
 		f = canp_spsc_front(&w->e->q[i]);
+	w->more = canp_spsc_ahead(&w->e->q[i], 1) != NULL;
 	next = canp_spsc_ahead(&w->e->q[i], 2);
 	if (next) {
 		__builtin_prefetch(canp_future_slot(next), 1);

@@ -25,7 +25,8 @@
 #include "core/runtime/ring.h"
 #include "numa/sysfile.h"
 
-#define DONE_BATCH 64u
+#define DONE_BATCH    64u
+#define STOP_LEAVE_NS (20 * (uint64_t)CANP_NS_PER_MS)
 
 struct super {
 	struct canp_process_pool *p;
@@ -282,25 +283,40 @@ static void signal_all(struct canp_process_pool *p, int signo)
 	}
 }
 
+/* Idle workers leave by themselves when they are told; who is in a task gets SIGTERM. */
+static void stop_tell(struct canp_process_pool *p, uint64_t now_ns)
+{
+	p->stop_quit = true;
+	p->stop_at_ns = now_ns;
+	p->stop_late = canp_process_queued(p) > 0;
+	for (unsigned i = 0; i < p->nr_entries; i++)
+		p->stop_late |= proc_get64(&p->shm->entries[i].cur) != 0;
+	canp_process_fail_pending(p, CANP_PROCESS_SHUTDOWN);
+	__atomic_store_n(&p->shm->quit, 1, __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < p->nr_entries; i++)
+		canp_process_bell(p, i);
+}
+
 static uint64_t turn_stop(struct canp_process_pool *p, uint64_t now_ns)
 {
-	uint64_t kill_ns;
+	uint64_t term_ns, kill_ns;
 
 	if (p->life != PL_STOPPING || !p->nr_alive)
 		return UINT64_MAX;
 	if (now_ns < p->stop_at_ns)
 		return p->stop_at_ns;
+	if (!p->stop_quit)
+		stop_tell(p, now_ns);
+	term_ns = p->stop_at_ns + STOP_LEAVE_NS;
+	if (now_ns < term_ns)
+		return term_ns;
 	if (!p->stop_term) {
 		p->stop_term = true;
-		p->stop_late = true;
-		p->stop_at_ns = now_ns;
-		canp_process_fail_pending(p, CANP_PROCESS_SHUTDOWN);
-		proc_set32(&p->shm->quit, 1);
 		signal_all(p, SIGTERM);
 		/* A stopped process gets no SIGTERM. */
 		signal_all(p, SIGCONT);
 	}
-	kill_ns = p->stop_at_ns + p->cfg.stop_grace_ms * (uint64_t)CANP_NS_PER_MS;
+	kill_ns = term_ns + p->cfg.stop_grace_ms * (uint64_t)CANP_NS_PER_MS;
 	if (now_ns < kill_ns)
 		return kill_ns;
 	if (!p->stop_kill) {

@@ -25,6 +25,7 @@
 #define SHORT_NS    1000u
 #define LOOK_NS     (100 * (uint64_t)CANP_NS_PER_US)
 #define AGE_LOOK_NS ((uint64_t)CANP_NS_PER_MS)
+#define NEAR_NS     (10 * (uint64_t)CANP_NS_PER_MS) /* a time limit that may be over */
 #define STEAL_DEPTH 256u
 
 struct proc_self canp_process_self;
@@ -117,7 +118,8 @@ static void clock_after(struct proc_self *w)
 {
 	uint64_t before = w->now_ns, each;
 
-	if (++w->grouped < w->group && w->more && !w->s->deadline_ns)
+	if (++w->grouped < w->group && w->more &&
+	    (!w->s->deadline_ns || w->s->deadline_ns > before + NEAR_NS))
 		return;
 	w->now_ns = canp_clock_ns();
 	each = (w->now_ns - before) / w->grouped;
@@ -142,7 +144,7 @@ static void run_claimed(struct proc_self *w, struct proc_slot *s)
 	s->started_ns = start;
 	rc = s->fn(s->in, s->in_size, &out, &size, s->user);
 	clock_after(w);
-	s->ended_ns = w->now_ns;
+	s->ended_ns = canp_max(w->now_ns, start);
 	s->rc = rc;
 	if (rc)
 		outcome = CANP_PROCESS_ERROR;

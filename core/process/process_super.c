@@ -32,6 +32,7 @@ struct super {
 	struct canp_process_pool *p;
 	struct canp_ring *ring;
 	struct canp_ring_op kick, zygote, signals;
+	bool kick_on, zygote_on, signals_on; /* polls in flight */
 };
 
 void canp_process_changed(struct canp_process_pool *p)
@@ -434,17 +435,17 @@ static uint64_t super_turn(struct super *su, bool zygote_gone)
 
 static void super_run(struct super *su)
 {
-	bool kick = false, zygote = false, signals = false, gone = false;
 	struct canp_process_pool *p = su->p;
+	bool gone = false;
 	uint64_t next;
 
 	for (;;) {
 		drain(p->kick_fd);
 		__atomic_store_n(&p->shm->kicked, 0, __ATOMIC_SEQ_CST);
-		poll_arm(su, &su->kick, p->kick_fd, &kick);
+		poll_arm(su, &su->kick, p->kick_fd, &su->kick_on);
 		if (!gone)
-			poll_arm(su, &su->zygote, p->zygote_fd, &zygote);
-		poll_arm(su, &su->signals, p->signal_fd, &signals);
+			poll_arm(su, &su->zygote, p->zygote_fd, &su->zygote_on);
+		poll_arm(su, &su->signals, p->signal_fd, &su->signals_on);
 		next = super_turn(su, gone);
 		if (!next)
 			return;
@@ -454,7 +455,7 @@ static void super_run(struct super *su)
 			next = next > now ? next - now : 0;
 		}
 		canp_ring_wait(su->ring, next);
-		gone = gone || !zygote;
+		gone = gone || !su->zygote_on;
 	}
 }
 

@@ -49,7 +49,7 @@ isa_avx512 := $(isa_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbm
 src_base := $(wildcard core/base/*.c)
 src_simd := $(wildcard simd/*.c)
 src_numa := $(wildcard numa/*.c)
-src_core := $(wildcard core/runtime/*.c core/pipeline/*.c core/process/*.c core/observe/*.c)
+src_core := $(wildcard core/runtime/*.c core/pipeline/*.c core/process/*.c core/command/*.c core/observe/*.c)
 src_io   := $(filter-out $(KCONFIG_OFF),$(wildcard io/*.c io/source/*.c io/format/*.c io/can/*.c io/sink/*.c))
 src_tool := $(wildcard tools/tool*.c)
 src_tlib := $(wildcard tests/lib/*.c)
@@ -108,11 +108,13 @@ tests: $(TESTBINS)
 include tests/tests.mk
 include core/libcanp.mk
 include tools/install.mk
+include tools/peers.mk
 
 # ---- housekeeping --------------------------------------------------------------------------------
 # Prints every target that has a text: a line "## target: text" anywhere in the makefiles.
 ## help: this list
-MAKEFILES_OWN := Makefile kconfig/kconfig.mk core/libcanp.mk tests/tests.mk tools/install.mk
+MAKEFILES_OWN := Makefile kconfig/kconfig.mk core/libcanp.mk tests/tests.mk tools/install.mk \
+	tools/peers.mk
 help:
 	@sed -n 's/^## \([^:]*\): \(.*\)/  \1|\2/p' $(MAKEFILES_OWN) | \
 	awk -F'|' '{ printf "%-32s %s\n", $$1, $$2 }'
@@ -145,3 +147,5 @@ clean:
 
 distclean: clean
 	rm -f .config .config.old
+
+include tools/examples/plugin.mk

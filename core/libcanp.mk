@@ -7,7 +7,7 @@ LIB_VERSION := $(shell sed -n 's/^.define CANP_VERSION "\(.*\)"/\1/p' core/base/
 LIB_SONAME  := libcanp.so.0
 LIB_MAP     := core/libcanp.map
 LIB_HEADERS := $(filter-out io/canp.h,$(filter %.h,$(shell $(CC) -MM -I. io/canp.h)))
-src_lib     := $(src_base) $(src_numa) $(src_core) io/source/mmapcache.c
+src_lib     := $(src_base) $(src_numa) $(src_core) io/source/mmapcache.c io/lib_cfg.c io/libconfig.c
 # What it needs of the system; liburing is an archive and becomes part of the shared library.
 LIB_SHARED  := -lnuma -lhugetlbfs -lpthread -lm
 LIB_STATIC  := -l:liburing.a $(LIB_SHARED)
@@ -49,6 +49,46 @@ $(LIB_INC)/.done: io/canp.h $(LIB_HEADERS)
 	@rm -rf $(LIB_INC)
 	@for h in $(LIB_HEADERS); do mkdir -p $(LIB_INC)/$${h%/*} && cp $$h $(LIB_INC)/$$h; done
 	@cp io/canp.h $(LIB_INC)/canp.h && touch $@
+
+# ---- installing ----------------------------------------------------------------------------------
+libdir     ?= $(prefix)/lib
+includedir ?= $(prefix)/include
+# A folder of its own below include: headers name each other by their paths there.
+lib_incdir  = $(DESTDIR)$(includedir)/canp
+lib_pc      = $(DESTDIR)$(libdir)/pkgconfig/canp.pc
+
+define LIB_PC
+prefix=$(prefix)
+libdir=$(libdir)
+includedir=$(includedir)
+
+Name: canp
+Description: Memory pools, prioritised tasks, pipelines and events on pinned reactors
+Version: $(LIB_VERSION)
+Libs: -L$${libdir} -lcanp
+Libs.private: $(LIB_STATIC)
+Cflags: -I$${includedir}/canp
+endef
+export LIB_PC
+
+.PHONY: install-lib uninstall-lib
+## install-lib: the library alone: headers, libcanp.so and .a, canp.pc; uninstall-lib removes them
+install-lib: lib
+	@$(INSTALL) -d $(DESTDIR)$(libdir) $(dir $(lib_pc))
+	@$(INSTALL) -m 755 $(LIB_SO) $(DESTDIR)$(libdir)
+	@ln -sf $(notdir $(LIB_SO)) $(DESTDIR)$(libdir)/$(LIB_SONAME)
+	@ln -sf $(LIB_SONAME) $(DESTDIR)$(libdir)/libcanp.so
+	@$(INSTALL) -m 644 $(LIB_A) $(DESTDIR)$(libdir)
+	@for h in $(LIB_HEADERS); do $(INSTALL) -D -m 644 $$h $(lib_incdir)/$$h || exit 1; done
+	@$(INSTALL) -m 644 io/canp.h $(lib_incdir)/canp.h
+	@printf '%s\n' "$$LIB_PC" >$(lib_pc) && chmod 644 $(lib_pc)
+	@# The loader learns of a new library; a packager does that when the package is installed.
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
+
+uninstall-lib:
+	@rm -f $(addprefix $(DESTDIR)$(libdir)/,$(notdir $(LIB_SO)) $(LIB_SONAME) libcanp.so libcanp.a)
+	@rm -f $(lib_pc)
+	@rm -rf $(lib_incdir)
 
 # ---- examples ------------------------------------------------------------------------------------
 # tools/examples/plugin_*.c are shared objects for canp-appliance, not programs.

@@ -8,7 +8,7 @@
  *   monitor    CPU, memory and I/O of the process tree           core/observe/monitor.h
  *   metrics    text for Prometheus and OpenMetrics               core/observe/metrics.h
  *   traces     spans for Perfetto and OpenTelemetry              core/observe/trace.h
- *   options    configuration from files and the environment      core/runtime/libcfg.h
+ *   options    configuration from files and the environment      io/libconfig.h
  *   plugins    operators inside canp-appliance                   io/plugin.h
  *
  * Programs of tools/examples show each part at work; each header documents its functions. Compile
@@ -36,6 +36,7 @@
 #include "core/observe/trace.h"
 #include "core/pipeline/pipeline.h"
 #include "core/runtime/task.h"
+#include "io/libconfig.h"
 #include "io/plugin.h"
 #include "io/source/mmapcache.h"
 #include "numa/blockcache.h"

@@ -22,12 +22,12 @@
 #include "core/base/version.h"
 #include "io/device_rule.h"
 #include "io/ingest_priv.h"
+#include "io/observe_job.h"
 #include "io/outdir.h"
 
 #define INGEST_FAULTS_PER_FILE 1000u
 #define INGEST_FAULTS_MIN      16u
 #define INGEST_FAULTS_TOTAL    2000000u
-#define INGEST_UNKNOWN_MAX     65536u
 #define INGEST_PROGRESS_NS     (250 * CANP_NS_PER_MS)
 
 static struct canp_job_priv *job_priv(const struct canp_job *job)
@@ -98,6 +98,16 @@ void canp_job_fail(struct canp_job *job, int err, const char *what)
 		canp_mesh_kick(p->shards[i].sh->mesh, i);
 }
 
+void canp_job_note(struct canp_job *job, const char *what)
+{
+	struct canp_job_priv *p = job_priv(job);
+
+	pthread_mutex_lock(&p->lock);
+	if (!p->error_what[0])
+		snprintf(p->error_what, sizeof(p->error_what), "%s", what);
+	pthread_mutex_unlock(&p->lock);
+}
+
 bool canp_job_failed(const struct canp_job *job)
 {
 	/* J2: pairs with J1. */
@@ -110,41 +120,6 @@ void canp_job_shard_over(struct canp_job *job, struct canp_runtime *rt)
 
 	if (__atomic_add_fetch(&p->over, 1, __ATOMIC_ACQ_REL) == p->nr_shards)
 		canp_runtime_stop(rt);
-}
-
-static void job_add_unknown(void *arg, uint32_t id, unsigned bus, uint64_t frames)
-{
-	struct canp_job *job = arg;
-	struct canp_job_priv *p = job_priv(job);
-
-	for (uint32_t i = 0; i < job->nr_unknown; i++) {
-		if (job->unknown[i].id == id && job->unknown[i].bus == bus) {
-			job->unknown[i].frames += frames;
-			return;
-		}
-	}
-	if (job->nr_unknown == p->unknown_cap) {
-		uint32_t cap = p->unknown_cap ? p->unknown_cap * 2 : 256;
-		struct canp_unknown_id *u;
-
-		if (cap > INGEST_UNKNOWN_MAX)
-			return;
-		u = realloc(job->unknown, cap * sizeof(*u));
-		if (!u)
-			return;
-		job->unknown = u;
-		p->unknown_cap = cap;
-	}
-	job->unknown[job->nr_unknown++] = (struct canp_unknown_id){id, bus, frames};
-}
-
-void canp_job_collect_unknown(struct canp_job *job, const struct canp_group *group)
-{
-	struct canp_job_priv *p = job_priv(job);
-
-	pthread_mutex_lock(&p->lock);
-	canp_group_unknown_for_each(group, job_add_unknown, job);
-	pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- create ---- */
@@ -297,6 +272,75 @@ static int job_schemas(struct canp_job *job, struct canp_strbuf *err)
 	return 0;
 }
 
+/* Adds an operator behind the one called from (-1: it is the first); its id or an error, also one
+ * handed in as from. */
+static int job_add_op(struct canp_job *job, int from, const struct canp_flow_op *op, unsigned *id)
+{
+	int to = from < -1 ? from : canp_flow_add(job->flow, op);
+
+	if (to < 0)
+		return to;
+	*id = (unsigned)to;
+	if (from >= 0)
+		canp_flow_edge(job->flow, (unsigned)from, (unsigned)to);
+	return to;
+}
+
+/* The pipeline of every job:
+ *
+ *	read -> decode -> [plugins -> pack ->] extract => write
+ *
+ * Every shard runs a copy of it. An arrow inside a shard is a direct call with a batch: a chunk of
+ * up to 256 rows of one message is extracted while it lies in the L1. Page runs cross ('=>') over
+ * the mesh to the shard that owns their table. `read` and `write` are polled by the reactor. */
+static int job_build_flow(struct canp_job *job, struct canp_strbuf *err)
+{
+	struct canp_flow_op read = {"read", CANP_FLOW_SOURCE, .poll = canp_ingest_read};
+	struct canp_flow_op decode = {"decode", CANP_FLOW_OPERATOR, .push = canp_ingest_decode};
+	struct canp_flow_op plugin = {.kind = CANP_FLOW_OPERATOR, .push = canp_plugin_push};
+	struct canp_flow_op pack = {"pack", CANP_FLOW_OPERATOR, .push = canp_plugin_pack};
+	struct canp_flow_op extract = {"extract", CANP_FLOW_OPERATOR, .crosses = true,
+				       .push = canp_ingest_extract};
+	struct canp_flow_op write = {"write", CANP_FLOW_SINK, .poll = canp_ingest_write};
+	int rc = canp_flow_create("job", &job->flow), last;
+
+	if (rc)
+		return rc;
+	if (job->opts.stages)
+		canp_ingest_stage_ops(job->opts.stages, &read, &extract, &write);
+	last = job_add_op(job, -1, &read, &job->op_read);
+	last = job_add_op(job, last, &decode, &job->op_decode);
+	for (unsigned i = 0; i < canp_plugins_nr(job->plugins); i++) {
+		plugin.name = canp_plugins_name(job->plugins, i);
+		last = job_add_op(job, last, &plugin, &job->op_plugin[i]);
+	}
+	if (job->plugins)
+		last = job_add_op(job, last, &pack, &job->op_pack);
+	last = job_add_op(job, last, &extract, &job->op_extract);
+	last = job_add_op(job, last, &write, &job->op_write);
+	return last < 0 ? last : canp_flow_build(job->flow, job->cores, err);
+}
+
+static unsigned job_cores(const struct canp_job_opts *opts)
+{
+	struct canp_topology *t;
+	unsigned cores = opts->cores;
+
+	t = cores ? NULL : malloc(sizeof(*t));
+	if (t)
+		cores = canp_topology_read("", t) == 0 ? canp_topology_default_cores(t) : 1;
+	free(t);
+	return canp_max(cores, 1u);
+}
+
+static int job_plugins(struct canp_job *job, struct job_warn *w, struct canp_strbuf *err)
+{
+	if (!job->opts.nr_plugins)
+		return 0;
+	return canp_plugins_create(job->opts.plugins, job->opts.nr_plugins, job->plan, err,
+				   job_on_warning, w, &job->plugins);
+}
+
 static int job_build(struct canp_job *job, struct job_warn *w, struct canp_strbuf *err)
 {
 	int rc = job_scan(job, err);
@@ -306,10 +350,12 @@ static int job_build(struct canp_job *job, struct job_warn *w, struct canp_strbu
 	rc = job_stores(job);
 	rc = rc ? rc : job_devices(job, err);
 	rc = rc ? rc : canp_plan_create(&job->opts.plan, err, job_on_warning, w, &job->plan);
+	rc = rc ? rc : job_plugins(job, w, err);
 	rc = rc ? rc
 		: canp_units_build(job->nr_files, job_unit_file, job, job->opts.unit_bytes,
 				   &job->units);
 	rc = rc ? rc : job_schemas(job, err);
+	rc = rc ? rc : job_build_flow(job, err);
 	if (rc)
 		return rc;
 	job->mem = calloc(1, sizeof(*job->mem));
@@ -330,6 +376,11 @@ int canp_job_create(const struct canp_job_opts *opts, void (*warn)(void *arg, co
 		return -ENOMEM;
 	}
 	job->opts = *opts;
+	if (!job->opts.window)
+		job->opts.window = CANP_SCHED_WINDOW_PER_SHARD;
+	if (!job->opts.write_depth)
+		job->opts.write_depth = CANP_INGEST_WRITE_DEPTH;
+	job->cores = job_cores(opts);
 	job->out_fd = -1;
 	job->priv = p;
 	pthread_mutex_init(&p->lock, NULL);
@@ -362,6 +413,9 @@ void canp_job_destroy(struct canp_job *job)
 		free(a);
 	}
 	pthread_mutex_destroy(&p->lock);
+	canp_job_perf_destroy(job->perf);
+	canp_flow_destroy(job->flow);
+	canp_plugins_destroy(job->plugins);
 	canp_plan_destroy(job->plan);
 	canp_units_fini(&job->units);
 	canp_sched_destroy(job->sched);
@@ -402,35 +456,15 @@ static int job_open_output(struct canp_job *job, struct canp_strbuf *err)
 	return rc;
 }
 
-static int job_make_sched(struct canp_job *job, unsigned nr_shards)
-{
-	uint32_t *homes = malloc((job->units.nr + 1) * sizeof(*homes));
-	int rc;
-
-	if (!homes)
-		return -ENOMEM;
-	canp_units_route(&job->units, nr_shards, homes);
-	rc = canp_sched_create(nr_shards, job->units.nr, homes, &job->sched);
-	free(homes);
-	return rc;
-}
-
 static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 {
 	struct canp_job_priv *p = job_priv(job);
-	unsigned cores = job->opts.cores;
-	struct canp_topology *t;
+	unsigned cores = job->cores;
 	int rc;
 
-	t = malloc(sizeof(*t));
-	if (!t)
-		return -ENOMEM;
-	if (!cores)
-		cores = canp_topology_read("", t) == 0 ? canp_topology_default_cores(t) : 1;
-	free(t);
 	p->nr_shards = cores;
 	p->shards = calloc(cores, sizeof(*p->shards));
-	rc = p->shards ? job_make_sched(job, cores) : -ENOMEM;
+	rc = p->shards ? canp_ingest_make_sched(job, cores) : -ENOMEM;
 	if (rc)
 		return rc;
 	rc = canp_runtime_create(
@@ -454,7 +488,9 @@ static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 			.arg = job,
 		},
 		&job->rt);
-	if (rc)
+	if (rc && p->error_what[0])
+		canp_strbuf_puts(err, p->error_what);
+	else if (rc)
 		canp_strbuf_printf(err,
 				   "cannot start %u shards of %llu MiB: %s (try --cores, "
 				   "--mem-per-core, `canp-appliance doctor`)",
@@ -511,6 +547,20 @@ static void job_hold_signals(sigset_t *before)
 	pthread_sigmask(SIG_BLOCK, &set, before);
 }
 
+static void job_phase(const struct canp_job *job, enum canp_job_phase phase)
+{
+	if (job->opts.phase)
+		job->opts.phase(job->opts.phase_arg, job, phase);
+}
+
+static void job_tick(const struct canp_job *job,
+		     void (*progress)(void *arg, const struct canp_job *job), void *arg)
+{
+	job_phase(job, CANP_JOB_TICK);
+	if (progress)
+		progress(arg, job);
+}
+
 int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct canp_job *job),
 		 void *arg, struct canp_strbuf *err)
 {
@@ -530,13 +580,15 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 		return rc;
 	job->totals.boot_s = (double)(canp_clock_ns() - p->started_ns) / 1e9;
 	job->info = *canp_runtime_info(job->rt);
+	job_phase(job, CANP_JOB_BOOTED);
 	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT)
-		if (progress)
-			progress(arg, job);
+		job_tick(job, progress, arg);
 	canp_job_peak_memory(&job->totals);
 	canp_runtime_stop(job->rt);
 	canp_runtime_wait(job->rt);
 	canp_job_collect(job);
+	canp_job_perf_collect(job);
+	job_phase(job, CANP_JOB_STOPPED);
 	job_hold_signals(&held);
 	canp_runtime_destroy(job->rt);
 	job->rt = NULL;
@@ -550,5 +602,6 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	rc = rc ? rc : rc2;
 	pthread_sigmask(SIG_SETMASK, &held, NULL);
 	job_exit_code(job, rc);
+	job_phase(job, CANP_JOB_OVER);
 	return rc;
 }

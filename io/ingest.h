@@ -5,7 +5,8 @@
  *   canp_job_run()      boot the shards, run units until done or interrupted, publish
  *   canp_job_destroy()
  *
- * What happens to one file, function by function, is told at the head of ingest_shard.c.
+ * What happens to one file, function by function, is told at the head of ingest_read.c; the
+ * operators it goes through are put together by job_build_flow() in ingest.c.
  */
 #ifndef CANP_IO_INGEST_H
 #define CANP_IO_INGEST_H
@@ -14,17 +15,30 @@
 #include <stdint.h>
 
 #include "core/base/strbuf.h"
+#include "core/pipeline/flow.h"
 #include "core/runtime/runtime.h"
 #include "core/runtime/sched.h"
 #include "io/can/plan.h"
 #include "io/devices.h"
 #include "io/format/ahead.h"
 #include "io/format/format.h"
+#include "io/plugin_host.h"
 #include "io/source/dirscan.h"
 #include "io/source/fsinfo.h"
 #include "io/sink/part.h"
 #include "io/stage.h"
 #include "io/unit.h"
+
+struct canp_job;
+
+enum canp_job_phase {
+	CANP_JOB_BOOTED,  /* all shards are up */
+	CANP_JOB_TICK,    /* about four times a second while they run */
+	CANP_JOB_STOPPED, /* they have stopped; side tables and reports come next */
+	CANP_JOB_OVER,    /* everything is written, or the job failed */
+};
+#define CANP_INGEST_PREFETCH_MAX 16u
+#define CANP_INGEST_WRITE_DEPTH  8u
 
 struct canp_job_opts {
 	const char *const *inputs;
@@ -45,7 +59,11 @@ struct canp_job_opts {
 	enum canp_hugepages hugepages;
 	uint64_t mem_per_core, writer_mem;
 	bool pin, restrict_ops;
+	bool never_sleep; /* reactors that find nothing to do look again instead of sleeping */
 	uint32_t depth, slice_bytes;
+	uint32_t prefetch;    /* files opened ahead, up to CANP_INGEST_PREFETCH_MAX */
+	uint32_t window;      /* units under way per shard; 0: CANP_SCHED_WINDOW_PER_SHARD */
+	uint32_t write_depth; /* blocks being written per shard; 0: CANP_INGEST_WRITE_DEPTH */
 	enum canp_inflate_engine inflate;
 	enum canp_io_policy read_policy;
 	/* sink */
@@ -53,10 +71,22 @@ struct canp_job_opts {
 	enum canp_pq_codec codec;
 	int codec_level; /* gzip 0..3, zstd 1..9 */
 	uint32_t rowgroup_rows;
+	uint64_t part_bytes; /* 0: no limit */
 	bool wait_on_enospc;
+	/* operators of the user, in this order; the caller keeps them alive */
+	const struct canp_plugin_spec *plugins;
+	unsigned nr_plugins;
 	/* Test hooks: delay each unit of one shard, seeded random delays everywhere. */
 	int slow_shard;      /* -1 none */
 	uint32_t delay_seed; /* 0 none */
+	/* Trace records each shard has room for between two progress calls; a power of two, 0: it
+	 * is not traced. */
+	uint32_t trace_events;
+	/* Told where the job is, on the control thread; see io/observe_job.h. May be NULL. */
+	void (*phase)(void *arg, const struct canp_job *job, enum canp_job_phase phase);
+	void *phase_arg;
+	/* Read, decode and write one after the other, for comparison; canp-bench only. */
+	bool serial;
 	/* Part of a job, for canp-bench only (io/stage.h); NULL: the whole job. Caller's. */
 	const struct canp_stages *stages;
 };
@@ -85,6 +115,12 @@ struct canp_file_result {
 	struct canp_format_stats stats;
 };
 
+/* Turns of `read` that had work while there was more to read and writing had begun, and in how many
+ * of them operations were in flight meanwhile. */
+struct canp_ingest_overlap {
+	uint64_t turns, reading, writing, both;
+};
+
 struct canp_job_totals {
 	uint64_t files, files_ok, files_damaged, files_failed, files_skipped, files_duplicate,
 		files_pending;
@@ -99,6 +135,10 @@ struct canp_job_totals {
 	uint64_t off_cpu_ns, off_wall_ns;
 	uint64_t peak_mem_bytes, peak_rss_bytes, peak_hugetlb_bytes;
 	struct canp_sched_stats sched;
+	/* Most operations ever in flight on one shard. */
+	unsigned reads_max, writes_max;
+	uint64_t files_ahead;
+	struct canp_ingest_overlap overlap;
 	uint64_t reordered_runs; /* page runs that had to wait for their unit's turn */
 	bool complete;
 	int interrupted; /* signal number */
@@ -127,6 +167,11 @@ struct canp_job {
 	struct canp_fault *faults;        /* [nr_files * faults_per_file], reserved mapping */
 	uint32_t faults_per_file;
 	struct canp_job_mem *mem;
+	/* The pipeline and the ids of its operators. */
+	struct canp_plugins *plugins; /* NULL: none */
+	struct canp_flow *flow;
+	unsigned op_read, op_decode, op_plugin[CANP_PLUGINS_MAX], op_pack, op_extract, op_write;
+	unsigned cores; /* shards it runs on */
 	struct canp_runtime *rt;
 	struct canp_runtime_info info;
 	int out_fd; /* dataset directory, -1 */
@@ -134,7 +179,8 @@ struct canp_job {
 	struct canp_unknown_id *unknown; /* [nr_unknown], by frames descending */
 	uint32_t nr_unknown;
 	uint64_t nr_warnings;
-	void *priv; /* private to ingest.c */
+	struct canp_job_perf *perf; /* once the shards have stopped; io/observe_job.h */
+	void *priv;                 /* private to ingest.c */
 };
 
 /* Scans and plans. Warnings (DBC oddities) go to warn, one line each. On failure -errno and a line

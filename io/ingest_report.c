@@ -9,6 +9,7 @@
 
 #include "core/base/timeconv.h"
 #include "io/ingest_priv.h"
+#include "io/observe_job.h"
 #include "io/outdir.h"
 #include "io/report.h"
 #include "simd/simd.h"
@@ -71,6 +72,20 @@ void canp_report_totals(struct canp_json *js, const struct canp_job *job)
 	canp_json_ku64(js, "units", job->units.nr);
 	canp_json_ku64(js, "foreign_claims", t->sched.foreign_claims);
 	canp_json_ku64(js, "reordered_runs", t->reordered_runs);
+	canp_json_ku64(js, "files_ahead", t->files_ahead);
+	canp_json_key(js, "in_flight_max");
+	canp_json_object(js);
+	canp_json_ku64(js, "reads", t->reads_max);
+	canp_json_ku64(js, "units", t->sched.under_way_max);
+	canp_json_ku64(js, "writes", t->writes_max);
+	canp_json_end(js);
+	canp_json_key(js, "overlap");
+	canp_json_object(js);
+	canp_json_ku64(js, "turns", t->overlap.turns);
+	canp_json_ku64(js, "reading", t->overlap.reading);
+	canp_json_ku64(js, "writing", t->overlap.writing);
+	canp_json_ku64(js, "both", t->overlap.both);
+	canp_json_end(js);
 	canp_json_kbool(js, "complete", t->complete);
 	canp_json_ki64(js, "exit", t->exit_code);
 }
@@ -181,6 +196,64 @@ int canp_report_lines(const struct canp_job *job)
 	return report_write(job, CANP_OUTDIR_META "/report.jsonl", &sb);
 }
 
+/* What every operator of the pipeline did, all shards together. busy_s is told of operators that
+ * are polled, and contains those they call: of all but `write`, `read` tells it. */
+static void report_pipeline(struct canp_json *js, const struct canp_job *job)
+{
+	struct canp_strbuf line = CANP_STRBUF_INIT;
+
+	canp_flow_print(job->flow, &line);
+	canp_json_key(js, "pipeline");
+	canp_json_object(js);
+	canp_json_kstr(js, "graph", line.buf ? line.buf : "");
+	canp_json_key(js, "operators");
+	canp_json_array(js);
+	for (unsigned i = 0; i < canp_flow_nr_ops(job->flow); i++) {
+		struct canp_flow_sum s;
+
+		canp_flow_sum(job->flow, CANP_FLOW_ALL_SHARDS, i, &s);
+		canp_json_object(js);
+		canp_json_kstr(js, "name", canp_flow_op_name(job->flow, i));
+		canp_json_ku64(js, "batches_in", s.batches_in);
+		canp_json_ku64(js, "rows_in", s.rows_in);
+		canp_json_ku64(js, "batches_out", s.batches_out);
+		canp_json_ku64(js, "rows_out", s.rows_out);
+		if (s.polls) {
+			canp_json_kdouble(js, "busy_s", (double)s.busy_ns / 1e9);
+			canp_json_ku64(js, "polls", s.polls);
+			canp_json_ku64(js, "idle_polls", s.idle_polls);
+		}
+		canp_json_end(js);
+	}
+	canp_json_end(js);
+	canp_json_end(js);
+	canp_strbuf_fini(&line);
+}
+
+static void report_plugins(struct canp_json *js, const struct canp_job *job)
+{
+	canp_json_key(js, "plugins");
+	canp_json_array(js);
+	for (unsigned i = 0; i < canp_plugins_nr(job->plugins); i++) {
+		const struct canp_plugin_spec *spec = &job->opts.plugins[i];
+		struct canp_plugin_sum s;
+
+		canp_plugins_sum(job->plugins, i, &s);
+		canp_json_object(js);
+		canp_json_kstr(js, "name", canp_plugins_name(job->plugins, i));
+		canp_json_kstr(js, "file", spec->file ? spec->file : "");
+		canp_json_kstr(js, "arg", spec->arg ? spec->arg : "");
+		canp_json_ku64(js, "batches", s.batches);
+		canp_json_ku64(js, "rows_seen", s.rows_seen);
+		canp_json_ku64(js, "rows_dropped", s.rows_dropped);
+		canp_json_ku64(js, "errors", s.errors);
+		canp_json_kdouble(js, "busy_s", (double)s.busy_ns / 1e9);
+		canp_json_kbool(js, "taken_out", s.out);
+		canp_json_end(js);
+	}
+	canp_json_end(js);
+}
+
 int canp_report_run_json(const struct canp_job *job)
 {
 	struct canp_strbuf sb = CANP_STRBUF_INIT;
@@ -188,6 +261,9 @@ int canp_report_run_json(const struct canp_job *job)
 
 	canp_json_object(&js);
 	canp_report_totals(&js, job);
+	report_pipeline(&js, job);
+	report_plugins(&js, job);
+	canp_job_perf_json(&js, job);
 	canp_json_key(&js, "unknown_ids");
 	canp_json_array(&js);
 	for (uint32_t i = 0; i < job->nr_unknown; i++) {

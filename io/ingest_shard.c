@@ -1,14 +1,7 @@
 /*
- * ingest_shard.c - a shard's share of the job: memory, pollers, messages.
- *
- * Two pollers run on every reactor: the unit poller (ingest_walk.c) turns input into page runs, the
- * writer poller (io/sink/writer.c) puts the page runs of this shard's tables into files. Messages
- * between them cross the mesh even when both sit on one shard, so that one core and many take the
- * same path.
- *
- * Why nothing can get stuck: the frontier unit may use the reserve, which holds the open runs of
- * all tables; owners take the frontier's runs at once and send the slots home; a unit counts as
- * finished only when every owner has taken it, so at most `window` units are ever under way.
+ * ingest_shard.c - a shard's share of the job: its memory, carved once at boot, and its copy of the
+ * pipeline's operators (ingest_read.c, ingest_decode.c, ingest_extract.c, ingest_write.c), which
+ * all have this struct as their state.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,130 +15,8 @@
 #include "core/base/units.h"
 #include "io/ingest_shard.h"
 
-#define INGEST_TURN_NS        (400 * CANP_NS_PER_US)
-#define INGEST_SPACE_RETRY_NS (1000 * CANP_NS_PER_MS)
 /* Of owner pages at a time: some 50 us, so that a turn does not become long. */
 #define INGEST_FAULT_BYTES (256ul << 10)
-
-/* ---- messages ---- */
-
-static void shard_ticket_home(struct canp_ingest_shard *is, struct canp_msg *msg)
-{
-	struct canp_job *job = is->job;
-
-	for (uint32_t i = 0; i < is->nr_tickets; i++) {
-		struct canp_ticket *t = &is->tickets[i];
-
-		if (msg < t->msgs || msg >= t->msgs + is->nr_shards)
-			continue;
-		CANP_ASSERT(t->left);
-		if (--t->left == 0 && canp_sched_finish(job->sched, t->unit))
-			for (unsigned s = 0; s < is->nr_shards; s++)
-				canp_mesh_kick(is->sh->mesh, s);
-		return;
-	}
-	CANP_ASSERT(!"a unit message of this shard");
-}
-
-static void shard_on_msg(void *arg, unsigned from, struct canp_msg *msg, bool returned)
-{
-	struct canp_ingest_shard *is = arg;
-	unsigned kind = msg->kind & 0x7fffu;
-
-	(void)from;
-	if (returned) {
-		if (kind == CANP_MSG_RUN) {
-			canp_run_free(canp_container_of(msg, struct canp_run, msg), &is->pages);
-			is->runs_out--;
-		} else if (kind == CANP_MSG_UNIT_DONE) {
-			shard_ticket_home(is, msg);
-		}
-		return;
-	}
-	if (kind == CANP_MSG_RUN)
-		canp_writer_run(is->writer, canp_container_of(msg, struct canp_run, msg));
-	else if (kind == CANP_MSG_UNIT_DONE)
-		canp_writer_unit_done(is->writer, msg->a, msg);
-	else
-		canp_writer_end(is->writer);
-}
-
-/* ---- pollers ---- */
-
-/* The first error stops the job: no new unit starts, owners give up, published parts stay. */
-static void shard_fail(struct canp_ingest_shard *is, int err, const char *what)
-{
-	if (!is->error) {
-		is->error = err;
-		snprintf(is->error_what, sizeof(is->error_what), "%s", what);
-	}
-	canp_job_fail(is->job, err, what);
-}
-
-static unsigned shard_unit_poll(void *arg, uint64_t now_ns)
-{
-	struct canp_ingest_shard *is = arg;
-	unsigned work = 0, n;
-
-	is->deadline_ns = now_ns + (uint64_t)INGEST_TURN_NS;
-	if (canp_runtime_interrupted(is->sh->rt) && !canp_sched_stopped(is->job->sched))
-		canp_sched_stop(is->job->sched);
-	if (canp_job_failed(is->job) && is->state != CANP_ING_OVER && is->state != CANP_ING_IDLE) {
-		canp_ingest_abandon(is);
-		return 1;
-	}
-	do {
-		n = canp_ingest_step(is);
-		work += n;
-	} while (n && canp_clock_ns() < is->deadline_ns);
-	if (is->error)
-		shard_fail(is, is->error, is->error_what);
-	return work;
-}
-
-static void shard_space_timer(struct canp_timer *t)
-{
-	struct canp_ingest_shard *is = t->arg;
-
-	is->space_timer_armed = false;
-	canp_writer_retry_space(is->writer);
-}
-
-static void shard_arm_space_timer(struct canp_ingest_shard *is, uint64_t now_ns)
-{
-	if (is->space_timer_armed || !is->job->opts.wait_on_enospc)
-		return;
-	is->space_timer =
-		(struct canp_timer){.deadline_ns = now_ns + (uint64_t)INGEST_SPACE_RETRY_NS,
-				    .fn = shard_space_timer,
-				    .arg = is};
-	is->space_timer_armed = canp_reactor_timer_add(is->sh, &is->space_timer) == 0;
-}
-
-static unsigned shard_writer_poll(void *arg, uint64_t now_ns)
-{
-	struct canp_ingest_shard *is = arg;
-	const char *what;
-	unsigned work;
-	int err;
-
-	if (is->writer_over)
-		return 0;
-	if (canp_job_failed(is->job))
-		canp_writer_abort(is->writer);
-	work = canp_writer_poll(is->writer);
-	err = canp_writer_error(is->writer, &what);
-	if (err && !canp_job_failed(is->job))
-		shard_fail(is, err, what);
-	if (!work && canp_ring_inflight(is->sh->ring))
-		shard_arm_space_timer(is, now_ns);
-	if (canp_writer_finished(is->writer)) {
-		is->writer_over = true;
-		canp_job_shard_over(is->job, is->sh->rt);
-		work++;
-	}
-	return work;
-}
 
 /* ---- set-up ---- */
 
@@ -165,7 +36,10 @@ static int shard_setup_io(struct canp_ingest_shard *is)
 	canp_reader_opts_init(&ro);
 	ro.depth = is->job->opts.depth;
 	ro.slice_bytes = is->job->opts.slice_bytes;
+	ro.streams = CANP_INGEST_STREAMS;
+	ro.serial = is->job->opts.serial;
 	CANP_ASSERT(m->reader_bytes + m->staging_bytes <= m->ring_bytes);
+	canp_ring_limit_writes(is->sh->ring, is->job->opts.write_depth);
 	is->reader = canp_reader_init(region, is->sh->ring, &ro);
 	canp_pool_init(&is->staging, region + m->reader_bytes, CANP_INGEST_STAGING_BLOCK_BYTES,
 		       (uint32_t)(m->staging_bytes / CANP_INGEST_STAGING_BLOCK_BYTES), 0);
@@ -214,7 +88,7 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 	struct canp_writer_opts wo = {
 		.shard = is->sh->index,
 		.nr_shards = is->nr_shards,
-		.window = CANP_SCHED_WINDOW_PER_SHARD * is->nr_shards,
+		.window = canp_sched_window(job->sched),
 		.nr_units = job->units.nr,
 		.plan = job->plan,
 		.schemas = canp_job_schemas(job),
@@ -229,12 +103,14 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 				.devices = job->devices,
 				.out_fd = job->out_fd,
 				.policy = canp_job_write_policy(job),
+				.part_bytes = job->opts.part_bytes,
 				.rowgroup_rows = job->mem->rowgroup_rows,
 				.run_rows = job->mem->run_rows,
 				.ts_ns = job->plan->opts.ts_ns_column,
 				.device_column = job->plan->opts.device_column,
 				.enum_labels = job->plan->opts.enum_labels,
 				.wait_on_space = job->opts.wait_on_enospc,
+				.obs = is->obs,
 			},
 	};
 	uint64_t slots = canp_writer_page_slots(&wo);
@@ -271,7 +147,7 @@ static int shard_setup_messages(struct canp_ingest_shard *is)
 {
 	struct canp_msg *msgs;
 
-	is->nr_tickets = CANP_SCHED_WINDOW_PER_SHARD * is->nr_shards;
+	is->nr_tickets = canp_sched_window(is->job->sched);
 	is->tickets = canp_job_shard_mem(is->job, is->sh->index,
 					 is->nr_tickets * sizeof(*is->tickets) +
 						 (is->nr_tickets + 1) * is->nr_shards *
@@ -312,14 +188,7 @@ static int shard_setup_walk(struct canp_ingest_shard *is)
 	group = shard_carve(is, "group", m->group_bytes, 64);
 	if (!is->walker_mem || !is->probe_mem || !group)
 		return -ENOMEM;
-	is->group = canp_group_init(
-		group, &(struct canp_group_opts){
-			       .plan = is->job->plan,
-			       .chunk = is->stage ? canp_ingest_stage_chunk : canp_ingest_chunk,
-			       .arg = is,
-			       .from_ns = is->job->opts.from_ns,
-			       .to_ns = is->job->opts.to_ns,
-		       });
+	is->group = canp_ingest_group_init(is, group);
 	canp_ingest_host_init(is);
 	if (m->ahead_bytes) {
 		const char *why;
@@ -333,6 +202,53 @@ static int shard_setup_walk(struct canp_ingest_shard *is)
 	return 0;
 }
 
+static int shard_setup_plugins(struct canp_ingest_shard *is)
+{
+	struct canp_job *job = is->job;
+	const char *who = "";
+	char what[96];
+	void *mem;
+	int rc;
+
+	if (!job->plugins)
+		return 0;
+	mem = shard_carve(is, "plugins", job->mem->plugin_bytes, 64);
+	if (!mem)
+		return -ENOMEM;
+	rc = canp_plugin_shard_init(job->plugins, mem, is->sh->index, is->nr_shards, is->scratch,
+				    &who, &is->plugins);
+	if (!rc)
+		return 0;
+	/* Teardown is not called for a shard that could not be set up. */
+	canp_plugin_shard_fini(is->plugins);
+	is->plugins = NULL;
+	snprintf(what, sizeof(what), "plugin %s: it cannot start on a core: %s", who,
+		 canp_strerror(rc));
+	canp_job_note(job, what);
+	return rc;
+}
+
+/* The nodes of this shard. */
+static void shard_setup_flow(struct canp_ingest_shard *is)
+{
+	const struct canp_job *job = is->job;
+	unsigned shard = is->sh->index;
+
+	is->read = canp_flow_node(job->flow, shard, job->op_read);
+	is->decode = canp_flow_node(job->flow, shard, job->op_decode);
+	is->write = canp_flow_node(job->flow, shard, job->op_write);
+	canp_flow_set_state(job->flow, shard, job->op_read, is);
+	canp_flow_set_state(job->flow, shard, job->op_decode, is);
+	canp_flow_set_state(job->flow, shard, job->op_extract, is);
+	canp_flow_set_state(job->flow, shard, job->op_write, is);
+	for (unsigned i = 0; i < canp_plugins_nr(job->plugins); i++)
+		canp_flow_set_state(job->flow, shard, job->op_plugin[i],
+				    canp_plugin_shard_op(is->plugins, i));
+	if (job->plugins)
+		canp_flow_set_state(job->flow, shard, job->op_pack, is->plugins);
+	canp_flow_attach(job->flow, is->sh);
+}
+
 int canp_ingest_setup(void *arg, struct canp_shard *s)
 {
 	struct canp_job *job = arg;
@@ -343,43 +259,30 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 	is->sh = s;
 	is->nr_shards = canp_runtime_nr_shards(s->rt);
 	is->rng = canp_hash_mix((uint64_t)job->opts.delay_seed * 1000003u + s->index);
+	if (job->opts.never_sleep && s->spin_ns)
+		s->spin_ns = UINT64_MAX;
 	s->user = is;
-	s->on_msg = shard_on_msg;
+	s->on_msg = canp_ingest_on_msg;
 	s->on_msg_arg = is;
+	is->obs =
+		canp_job_shard_mem(job, s->index, canp_observe_shard_bytes(job->opts.trace_events));
+	if (!is->obs)
+		return -ENOMEM;
+	canp_observe_shard_init(is->obs, job->opts.trace_events, s->index, s->cpu);
 	rc = canp_ingest_stage_init(is);
 	rc = rc ? rc : shard_setup_io(is);
 	rc = rc ? rc : shard_setup_walk(is);
 	rc = rc ? rc : shard_setup_builders(is);
+	rc = rc ? rc : shard_setup_plugins(is);
 	rc = rc ? rc : shard_setup_messages(is);
 	rc = rc ? rc : shard_setup_writer(is);
 	rc = rc ? rc : shard_setup_pages(is);
 	if (rc)
 		return rc;
-	is->writer_poller =
-		(struct canp_poller){.name = "writer", .poll = shard_writer_poll, .arg = is};
-	is->unit_poller = (struct canp_poller){.name = "unit", .poll = shard_unit_poll, .arg = is};
+	shard_setup_flow(is);
 	if (is->stage)
 		canp_ingest_stage_attach(is);
-	/* The writer first: it frees slots that the unit may be waiting for. */
-	canp_reactor_add(s, &is->writer_poller);
-	canp_reactor_add(s, &is->unit_poller);
 	return 0;
-}
-
-void canp_ingest_abandon(struct canp_ingest_shard *is)
-{
-	if (is->state == CANP_ING_DELAY)
-		canp_reactor_timer_del(is->sh, &is->delay);
-	if (is->walker)
-		canp_walker_close(is->walker, &is->job->results[is->file].stats);
-	is->walker = NULL;
-	if (is->stream)
-		canp_reader_close(is->stream);
-	is->stream = NULL;
-	for (uint32_t s = 0; s < is->nr_slots; s++)
-		if (is->builders[s].o.table)
-			canp_runb_reset(&is->builders[s]);
-	is->state = CANP_ING_IDLE;
 }
 
 static void shard_log_ahead(const struct canp_ingest_shard *is)
@@ -402,13 +305,14 @@ void canp_ingest_teardown(void *arg, struct canp_shard *s)
 	struct canp_ingest_shard *is = canp_job_shard(arg, s->index);
 
 	shard_log_ahead(is);
-
+	is->ring_counts = *canp_ring_counts(s->ring);
 	if (is->reader) {
 		/* Reads of streams given up may still be on their way into our slices. */
 		while (canp_reader_inflight(is->reader))
 			canp_ring_wait(s->ring, (uint64_t)CANP_NS_PER_MS);
 		canp_reader_fini(is->reader);
 	}
+	canp_plugin_shard_fini(is->plugins);
 	if (is->group)
 		canp_job_collect_unknown(is->job, is->group);
 	if (is->group)

@@ -3,11 +3,11 @@
  * that stands still outside the stages that are measured.
  *
  *   where                        clock runs there when
- *   unit poller (turns)          first <= inflate (what it calls belongs to inflate and later)
+ *   operator read (turns)         first <= inflate (what it calls belongs to inflate and later)
  *     checksum kernels           first is not later than crc, and last is not before it
  *     consumer of a member       first <= decode
- *     chunk callback             first <= signals
- *   messages, writer poller      first <= encode
+ *     operator extract           first <= signals
+ *   messages, operator write     first <= encode
  *     output file: put           always
  *   the rest of the loop (ring)  always: without a reader it only works for the output files
  *
@@ -28,10 +28,6 @@ struct canp_stage_shard {
 	uint64_t off_cpu_ns;
 	/* The turn under way. */
 	uint64_t turn_wall, turn_cpu, turn_off;
-	/* What stood where this stands now. */
-	unsigned (*unit_poll)(void *arg, uint64_t now_ns);
-	unsigned (*writer_poll)(void *arg, uint64_t now_ns);
-	void (*on_msg)(void *arg, unsigned from, struct canp_msg *msg, bool returned);
 };
 
 const char *canp_stage_name(enum canp_stage stage)
@@ -44,8 +40,8 @@ const char *canp_stage_name(enum canp_stage stage)
 
 /* ---- checksums ---- */
 
-/* The shard whose unit poller runs on this thread: elsewhere (pages of Parquet) checksums belong to
- * the stage that asks for them. */
+/* The shard whose operator read runs on this thread: elsewhere (pages of Parquet) checksums belong
+ * to the stage that asks for them. */
 static __thread struct canp_stage_shard *stage_here;
 static struct canp_simd stage_kernels;
 
@@ -108,17 +104,21 @@ static size_t stage_tap(struct canp_format_tap *tap,
 	return n;
 }
 
-void canp_ingest_stage_chunk(void *arg, unsigned slot, const struct canp_table *table,
-			     const struct canp_chunk *chunk)
+static void stage_extract(void *state, struct canp_flow_node *n, struct canp_batch *b)
 {
-	struct canp_ingest_shard *is = arg;
+	struct canp_ingest_shard *is = state;
 	struct canp_stage_shard *ss = is->stage;
 	bool was;
 
 	if (ss->st.last < CANP_STAGE_SIGNALS)
 		return;
+	/* The end of a unit sends page runs: that was never a chunk's work. */
+	if (!b->native) {
+		canp_ingest_extract(state, n, b);
+		return;
+	}
 	was = canp_stage_off(&ss->clock, ss->st.first > CANP_STAGE_SIGNALS);
-	canp_ingest_chunk(arg, slot, table, chunk);
+	canp_ingest_extract(state, n, b);
 	canp_stage_off(&ss->clock, was);
 }
 
@@ -134,8 +134,7 @@ bool canp_ingest_stage_reads(const struct canp_ingest_shard *is)
 	return is->stage->st.last == CANP_STAGE_READ;
 }
 
-enum canp_walk canp_ingest_stage_walk(struct canp_ingest_shard *is, const uint8_t *win, size_t len,
-				      uint64_t base, bool eof, size_t *consumed)
+enum canp_walk canp_ingest_stage_walk(struct canp_ingest_shard *is, struct canp_ingest_window *w)
 {
 	const struct canp_file_result *r = &is->job->results[is->file];
 	struct canp_stage_shard *ss = is->stage;
@@ -144,18 +143,18 @@ enum canp_walk canp_ingest_stage_walk(struct canp_ingest_shard *is, const uint8_
 
 	plain = r->format && r->format->plain && !r->gz;
 	if (!is->walker || (plain && ss->st.last < CANP_STAGE_DECODE)) {
-		*consumed = len;
+		w->consumed = w->len;
 		return CANP_WALK_MORE;
 	}
 	if (!plain)
-		return canp_walker_walk(is->walker, win, len, base, eof, consumed);
+		return canp_walker_walk(is->walker, w->data, w->len, w->base, w->eof, &w->consumed);
 	was = canp_stage_off(&ss->clock, ss->st.first > CANP_STAGE_DECODE);
-	res = canp_walker_walk(is->walker, win, len, base, eof, consumed);
+	res = canp_walker_walk(is->walker, w->data, w->len, w->base, w->eof, &w->consumed);
 	canp_stage_off(&ss->clock, was);
 	return res;
 }
 
-/* ---- between the reactor and the shard ---- */
+/* ---- the operators, with the clock ---- */
 
 static uint64_t stage_cpu_ns(void)
 {
@@ -188,26 +187,26 @@ static void turn_end(struct canp_stage_shard *ss, bool was)
 	ss->off_cpu_ns += off;
 }
 
-static unsigned stage_unit_poll(void *arg, uint64_t now_ns)
+static unsigned stage_read(void *state, struct canp_flow_node *n, uint64_t now_ns)
 {
-	struct canp_ingest_shard *is = arg;
+	struct canp_ingest_shard *is = state;
 	struct canp_stage_shard *ss = is->stage;
 	bool was = turn_begin(ss, ss->st.first > CANP_STAGE_INFLATE);
 	unsigned work;
 
 	stage_here = ss;
-	work = ss->unit_poll(arg, now_ns);
+	work = canp_ingest_read(state, n, now_ns);
 	stage_here = NULL;
 	turn_end(ss, was);
 	return work;
 }
 
-static unsigned stage_writer_poll(void *arg, uint64_t now_ns)
+static unsigned stage_write(void *state, struct canp_flow_node *n, uint64_t now_ns)
 {
-	struct canp_ingest_shard *is = arg;
+	struct canp_ingest_shard *is = state;
 	struct canp_stage_shard *ss = is->stage;
 	bool was = turn_begin(ss, true);
-	unsigned work = ss->writer_poll(arg, now_ns);
+	unsigned work = canp_ingest_write(state, n, now_ns);
 
 	turn_end(ss, was);
 	return work;
@@ -220,7 +219,7 @@ static void stage_on_msg(void *arg, unsigned from, struct canp_msg *msg, bool re
 	bool was = canp_stage_off(&ss->clock, true);
 	uint64_t off = ss->clock.off_ns;
 
-	ss->on_msg(arg, from, msg, returned);
+	canp_ingest_on_msg(arg, from, msg, returned);
 	canp_stage_off(&ss->clock, was);
 	/* Too short to look at the CPU time, or to be interrupted often. */
 	ss->off_cpu_ns += ss->clock.off_ns - off;
@@ -240,19 +239,21 @@ int canp_ingest_stage_init(struct canp_ingest_shard *is)
 	return 0;
 }
 
+void canp_ingest_stage_ops(const struct canp_stages *st, struct canp_flow_op *read,
+			   struct canp_flow_op *extract, struct canp_flow_op *write)
+{
+	read->poll = stage_read;
+	extract->push = stage_extract;
+	/* Up to encode, messages and writer are on the clock. */
+	if (st->first > CANP_STAGE_ENCODE)
+		write->poll = stage_write;
+}
+
 void canp_ingest_stage_attach(struct canp_ingest_shard *is)
 {
-	struct canp_stage_shard *ss = is->stage;
-
-	is->host.tap = &ss->tap;
-	ss->unit_poll = is->unit_poller.poll;
-	ss->writer_poll = is->writer_poller.poll;
-	ss->on_msg = is->sh->on_msg;
-	is->unit_poller.poll = stage_unit_poll;
-	if (ss->st.first <= CANP_STAGE_ENCODE)
-		return; /* messages and writer are on the clock */
-	is->writer_poller.poll = stage_writer_poll;
-	is->sh->on_msg = stage_on_msg;
+	is->host.tap = &is->stage->tap;
+	if (is->stage->st.first > CANP_STAGE_ENCODE)
+		is->sh->on_msg = stage_on_msg;
 }
 
 void canp_ingest_stage_writer(struct canp_ingest_shard *is, struct canp_partset *set)

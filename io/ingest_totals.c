@@ -10,6 +10,8 @@
 #include "core/base/units.h"
 #include "io/ingest_priv.h"
 
+#define INGEST_UNKNOWN_MAX 65536u
+
 static uint64_t status_kib(const char *text, const char *key)
 {
 	const char *p = strstr(text, key);
@@ -106,6 +108,13 @@ void canp_job_collect(struct canp_job *job)
 		t->signals += set->values_published;
 		t->messages += ws.tables;
 		t->reordered_runs += ws.reordered;
+		t->reads_max = canp_max(t->reads_max, p->shards[i].ring_counts.reads_max);
+		t->writes_max = canp_max(t->writes_max, p->shards[i].ring_counts.writes_max);
+		t->files_ahead += p->shards[i].files_ahead;
+		t->overlap.turns += p->shards[i].overlap.turns;
+		t->overlap.reading += p->shards[i].overlap.reading;
+		t->overlap.writing += p->shards[i].overlap.writing;
+		t->overlap.both += p->shards[i].overlap.both;
 		if (p->shards[i].stage)
 			canp_ingest_stage_collect(&p->shards[i], t);
 	}
@@ -114,4 +123,39 @@ void canp_job_collect(struct canp_job *job)
 	t->elapsed_s = (double)(canp_clock_ns() - p->started_ns) / 1e9;
 	t->complete = !p->error && !t->interrupted && !t->files_pending;
 	canp_job_peak_memory(t);
+}
+
+static void job_add_unknown(void *arg, uint32_t id, unsigned bus, uint64_t frames)
+{
+	struct canp_job *job = arg;
+	struct canp_job_priv *p = job->priv;
+
+	for (uint32_t i = 0; i < job->nr_unknown; i++) {
+		if (job->unknown[i].id == id && job->unknown[i].bus == bus) {
+			job->unknown[i].frames += frames;
+			return;
+		}
+	}
+	if (job->nr_unknown == p->unknown_cap) {
+		uint32_t cap = p->unknown_cap ? p->unknown_cap * 2 : 256;
+		struct canp_unknown_id *u;
+
+		if (cap > INGEST_UNKNOWN_MAX)
+			return;
+		u = realloc(job->unknown, cap * sizeof(*u));
+		if (!u)
+			return;
+		job->unknown = u;
+		p->unknown_cap = cap;
+	}
+	job->unknown[job->nr_unknown++] = (struct canp_unknown_id){id, bus, frames};
+}
+
+void canp_job_collect_unknown(struct canp_job *job, const struct canp_group *group)
+{
+	struct canp_job_priv *p = job->priv;
+
+	pthread_mutex_lock(&p->lock);
+	canp_group_unknown_for_each(group, job_add_unknown, job);
+	pthread_mutex_unlock(&p->lock);
 }

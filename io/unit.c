@@ -73,3 +73,32 @@ void canp_units_route(const struct canp_units *u, unsigned nr_shards, uint32_t *
 		homes[i] = s;
 	}
 }
+
+/* Two ends that only move forward: `end` is where the bytes behind unit i suffice for the others.
+ * It may stand beyond what a later, smaller unit needs; then the span is not counted for that one.
+ */
+uint32_t canp_units_window(const struct canp_units *u, unsigned nr_shards, uint32_t least,
+			   uint32_t most)
+{
+	uint32_t window = least, end = 1;
+	uint64_t behind = 0; /* bytes of units (i, end) */
+
+	for (uint32_t i = 0; i < u->nr && window < most; i++) {
+		uint64_t need = u->units[i].bytes * (nr_shards - 1);
+
+		if (end <= i) {
+			end = i + 1;
+			behind = 0;
+		}
+		if (behind < need) {
+			while (end < u->nr && behind < need)
+				behind += u->units[end++].bytes;
+			/* One more a shard: somebody will be in the middle of one. */
+			if (end - i > least)
+				window = canp_max(window, end - i + nr_shards);
+		}
+		if (end > i + 1)
+			behind -= u->units[i + 1].bytes;
+	}
+	return canp_min(window, most);
+}

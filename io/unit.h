@@ -45,4 +45,10 @@ void canp_units_fini(struct canp_units *u);
  * A pure function of listing and shards. */
 void canp_units_route(const struct canp_units *u, unsigned nr_shards, uint32_t *homes);
 
+/* Units that should be under way at once on nr_shards: so many that the others have work while one
+ * shard is busy with a unit much larger than those behind it, because the frontier stays there as
+ * long. `least` where units are alike, never more than `most`. A pure function of its arguments. */
+uint32_t canp_units_window(const struct canp_units *u, unsigned nr_shards, uint32_t least,
+			   uint32_t most);
+
 #endif

@@ -13,12 +13,16 @@
 #include "core/base/strbuf.h"
 #include "core/runtime/runtime_cfg.h"
 #include "io/ingest_cfg.h"
+#include "io/lib_cfg.h"
 #include "tools/appliance_cfg.h"
+#include "tools/appliance_status_cfg.h"
 #include "tools/bench_cfg.h"
 #include "tools/gen_cfg.h"
+#include "tools/top_cfg.h"
 
 static struct canp_runtime_cfg runtime_cfg;
 static struct canp_ingest_cfg ingest_cfg;
+static struct canp_lib_cfg lib_cfg;
 static struct canp_appliance_cfg appliance_cfg;
 static struct canp_gen_cfg gen_cfg;
 static struct canp_gen_log_cfg gen_log_cfg;
@@ -27,9 +31,10 @@ static struct canp_gen_log_cfg gen_log_cfg;
 static const struct canp_opt_bind appliance_binds[] = {
 	{&canp_ingest_opt_table, &ingest_cfg},
 	{&canp_runtime_opt_table, &runtime_cfg},
+	{&canp_lib_opt_table, &lib_cfg},
 	{&canp_appliance_opt_table, &appliance_cfg},
 };
-#define PROFILE_TABLES 2u
+#define PROFILE_TABLES 3u
 #define COMMANDS_MAX   16
 
 static const struct canp_opt_bind gen_binds[] = {
@@ -102,7 +107,7 @@ static void put_range(const struct canp_opt *row)
 	const char *dots = strstr(row->range, "..");
 
 	/* The bounds of --cores are themselves a build choice. */
-	if (!strcmp(row->name, "cores"))
+	if (!strcmp(row->name, "cores") || !strcmp(row->name, "task-cores"))
 		printf("\trange 0 CANP_MAX_CORES\n");
 	else if (dots)
 		printf("\trange %.*s %s\n", (int)(dots - row->range), row->range, dots + 2);
@@ -166,6 +171,7 @@ static void put_kconfig(void)
 static struct canp_bench_cfg bench_cfg;
 static struct canp_bench_kernels_cfg bench_kernels_cfg;
 static struct canp_bench_job_cfg bench_job_cfg;
+static struct canp_bench_rt_cfg bench_rt_cfg;
 
 static const struct canp_opt_bind bench_kernels_binds[] = {
 	{&canp_bench_kernels_opt_table, &bench_kernels_cfg},
@@ -179,6 +185,15 @@ static const struct canp_opt_bind bench_job_binds[] = {
 	{&canp_runtime_opt_table, &runtime_cfg},
 };
 
+static const struct canp_opt_bind bench_rt_binds[] = {
+	{&canp_bench_rt_opt_table, &bench_rt_cfg},
+	{&canp_bench_opt_table, &bench_cfg},
+};
+static struct canp_top_cfg top_cfg;
+static struct canp_status_cfg status_cfg;
+static const struct canp_opt_bind top_binds[] = {{&canp_top_opt_table, &top_cfg}};
+static const struct canp_opt_bind status_binds[] = {{&canp_status_opt_table, &status_cfg}};
+
 /* TOOL: a program, or a command of one that has options of its own. */
 static const struct {
 	const char *name;
@@ -186,9 +201,12 @@ static const struct {
 	unsigned nr;
 } tools[] = {
 	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
+	{"canp-appliance status", status_binds, CANP_ARRAY_SIZE(status_binds)},
+	{"canp-top", top_binds, CANP_ARRAY_SIZE(top_binds)},
 	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
 	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
 	{"canp-bench job", bench_job_binds, CANP_ARRAY_SIZE(bench_job_binds)},
+	{"canp-bench runtime", bench_rt_binds, CANP_ARRAY_SIZE(bench_rt_binds)},
 };
 
 static unsigned find_tool(const char *name)

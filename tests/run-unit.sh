@@ -1,7 +1,8 @@
 #!/bin/sh
 # run-unit.sh DIR TEST...: runs each cmocka binary from the root of the tree, prints its own lines,
 # and fails if one failed. A test that hangs is killed after CANP_TEST_TIMEOUT_S (300) seconds.
-# Under the thread sanitizer the address layout is fixed, which it needs.
+# Under the thread sanitizer the address layout is fixed, which it needs. What each one said stays in
+# DIR/../results/unit/TEST.log, which tests/rows.py reads.
 dir=$1
 shift
 pass=0
@@ -10,13 +11,20 @@ wrap=
 case $dir in
 */tsan/*) wrap="setarch -R" ;;
 esac
+keep=$(dirname "$dir")/results/unit
+mkdir -p "$keep" || exit 1
 for t in "$@"; do
 	echo "== $t"
-	if timeout "${CANP_TEST_TIMEOUT_S:-300}" $wrap "$dir/$t"; then
+	{
+		timeout "${CANP_TEST_TIMEOUT_S:-300}" $wrap "$dir/$t"
+		echo $? >"$keep/$t.rc"
+	} 2>&1 | tee "$keep/$t.log"
+	rc=$(cat "$keep/$t.rc")
+	rm -f "$keep/$t.rc"
+	if [ "$rc" = 0 ]; then
 		pass=$((pass + 1))
 	else
-		rc=$?
-		[ "$rc" -ne 124 ] || echo "$t: timed out"
+		[ "$rc" != 124 ] || echo "$t: timed out"
 		bad="$bad $t"
 	fi
 done

@@ -463,6 +463,9 @@ static void choices_match_their_enums(void **state)
 	assert_choice(rt, "simd", CANP_ISA_AVX512 + 1, "avx512");
 	assert_choice(in, "io", CANP_CFG_IO_BUFFERED, "buffered");
 	assert_choice(in, "io", CANP_CFG_IO_DIRECT, "direct");
+	assert_choice(in, "mode", CANP_CFG_MODE_THROUGHPUT, "throughput");
+	assert_choice(in, "mode", CANP_CFG_MODE_LATENCY, "latency");
+	assert_choice(in, "mode", CANP_CFG_MODE_MEMORY, "memory");
 	assert_choice(in, "order", CANP_CFG_ORDER_SIZE, "size");
 	assert_choice(in, "inflate", CANP_CFG_INFLATE_INTERLEAVED, "interleaved");
 	assert_choice(in, "inflate", CANP_CFG_INFLATE_ISAL, "isal");

@@ -111,7 +111,7 @@ static uint32_t frontier_oracle(void)
 /* What a claim must return, by the words of the header: NONE and *rc, or the unit. */
 static uint32_t claim_oracle(uint32_t shard, int *rc)
 {
-	uint32_t nr_free[SIM_SHARDS] = {0}, best = NONE;
+	uint32_t nr_free[SIM_SHARDS] = {0}, best = NONE, low = NONE;
 	uint32_t f = frontier_oracle(), limit = f + 4 * sim.nr_shards;
 
 	*rc = sim.stopped ? -ENOENT : 0;
@@ -120,8 +120,10 @@ static uint32_t claim_oracle(uint32_t shard, int *rc)
 	for (uint32_t u = f; u < sim.nr_units && u < limit; u++) {
 		if (sim.started[u])
 			continue;
+		if (low == NONE)
+			low = u;
 		if (sim.homes[u] % sim.nr_shards == shard)
-			return u;
+			return u - low > 2 * sim.nr_shards ? low : u;
 		nr_free[sim.homes[u] % sim.nr_shards]++;
 	}
 	for (uint32_t u = f; u < sim.nr_units && u < limit; u++) {

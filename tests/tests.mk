@@ -16,7 +16,7 @@ check:
 
 ## e2e: runs the end-to-end tests, tests/e2e_*.sh
 E2E := $(filter-out tests/e2e_lib.sh,$(sort $(wildcard tests/e2e_*.sh)))
-e2e: all $(O)/tests/t_runtime
+e2e: all lib examples $(O)/tests/t_runtime
 	@sh tests/run-e2e.sh $(BIN) $(O)/tests $(E2E)
 
 ## demo: a dozen generated logs become a dataset, and DuckDB looks at it
@@ -41,6 +41,21 @@ check-asan:
 check-tsan:
 	@$(MAKE) --no-print-directory FLAVOUR=tsan check-unit
 
+# ---- what was promised ---------------------------------------------------------------------------
+.PHONY: rows rows-bench
+PYTHON ?= /usr/bin/python3
+## rows: every promise, the test that proves it, and how that went in the last check
+# Runs the unit tests when there is no result of theirs.
+rows:
+	@[ -d $(O)/results/unit ] || $(MAKE) --no-print-directory check-unit
+	@$(PYTHON) tests/rows.py tests/rows.tsv $(O)/results
+
+## rows-bench: measures the figures that `rows` shows, minutes; on a quiet machine
+rows-bench: all
+	@mkdir -p $(O)/results
+	@for c in runtime kernels job; do echo "  BENCH   $$c"; \
+	$(BIN)/canp-bench $$c --json >$(O)/results/bench_$$c.json || exit 1; done
+
 # ---- packaging -----------------------------------------------------------------------------------
 .PHONY: check-install check-menuconfig soak-configs
 
@@ -59,8 +74,8 @@ soak-configs:
 
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
-$(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c tools/appliance_cfg.c \
-	tools/gen_cfg.c tools/bench_cfg.c) $(O)/libcanp_base.a
+$(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c tools/appliance_cfg.c \
+	tools/gen_cfg.c tools/bench_cfg.c tools/top_cfg.c tools/appliance_status_cfg.c) $(O)/libcanp_base.a
 	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lm
 
 ## kconfig-run: renews kconfig/Kconfig.run after a change of option rows

@@ -9,6 +9,7 @@
 #include "core/runtime/runtime_cfg.h"
 #include "io/ingest.h"
 #include "io/ingest_cfg.h"
+#include "io/lib_cfg.h"
 #include "tools/appliance_cfg.h"
 #include "tools/toolmain.h"
 
@@ -19,22 +20,27 @@ int canp_cmd_schema(int argc, char **argv);
 int canp_cmd_caps(int argc, char **argv);
 int canp_cmd_doctor(int argc, char **argv);
 int canp_cmd_config(int argc, char **argv);
+int canp_cmd_status(int argc, char **argv);
 
 /* All options of a job and what they resolve to. */
 struct canp_job_cli {
 	struct canp_runtime_cfg rt;
 	struct canp_ingest_cfg in;
+	struct canp_lib_cfg lib; /* for programs that share the file; a job has no use for it */
 	struct canp_appliance_cfg ui;
 	struct canp_opts *opts;
 	/* resolved; freed by canp_job_cli_fini */
 	struct canp_job_opts job;
 	struct canp_plan_dbc *dbcs;
+	struct canp_plugin_spec *plugins;
 	struct canp_strbuf select, exclude, bus;
 	struct canp_tz *tz;
 };
 
 /* Parses the arguments of a sub-command that plans jobs. -1 to go on, else the exit code. */
 int canp_job_cli_parse(struct canp_job_cli *c, const struct canp_tool *tool, int argc, char **argv);
+/* Sets what --mode stands for where nothing was given by name. */
+void canp_job_cli_mode(struct canp_job_cli *c);
 /* Turns the option structs into c->job and chooses the kernels (--simd, CANP_CPU_DISABLE). -1 or an
  * exit code with the message printed. */
 int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool);

@@ -22,6 +22,7 @@ int canp_cmd_config(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	canp_job_cli_mode(&c);
 	if (c.ui.json) {
 		canp_opts_dump_json(c.opts, &js);
 		canp_strbuf_putc(&sb, '\n');

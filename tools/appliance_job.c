@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/err.h"
 #include "core/base/log.h"
@@ -37,6 +38,27 @@ static int resolve_dbcs(struct canp_job_cli *c)
 			c->dbcs[i].path = eq + 1;
 		}
 	}
+	return 0;
+}
+
+/* "x.so:arg" -> file and argument. A file that exists as written wins over the ':' reading. */
+static int resolve_plugins(struct canp_job_cli *c)
+{
+	c->plugins = calloc(c->in.plugin.nr + 1, sizeof(*c->plugins));
+	if (!c->plugins)
+		return -1;
+	for (unsigned i = 0; i < c->in.plugin.nr; i++) {
+		char *text = (char *)(uintptr_t)c->in.plugin.v[i];
+		char *colon = access(text, F_OK) ? strchr(text, ':') : NULL;
+
+		c->plugins[i].file = text;
+		if (colon) {
+			*colon = '\0';
+			c->plugins[i].arg = colon + 1;
+		}
+	}
+	c->job.plugins = c->plugins;
+	c->job.nr_plugins = c->in.plugin.nr;
 	return 0;
 }
 
@@ -103,8 +125,12 @@ static void resolve_machine(struct canp_job_cli *c)
 	j->mem_per_core = c->rt.mem_per_core;
 	j->writer_mem = c->rt.writer_mem;
 	j->pin = c->rt.pin;
+	j->never_sleep = c->in.mode == CANP_CFG_MODE_LATENCY;
 	j->restrict_ops = c->rt.restrict_ops;
 	j->depth = c->in.depth;
+	j->prefetch = c->in.prefetch;
+	j->window = c->in.window;
+	j->write_depth = c->in.write_depth;
 	j->slice_bytes = (uint32_t)(c->in.slice & ~4095ull);
 	j->read_policy = (enum canp_io_policy)c->in.io;
 	j->inflate = engines[c->in.inflate];
@@ -133,10 +159,44 @@ static void resolve_test_hooks(struct canp_job_opts *j)
 	j->delay_seed = seed ? (uint32_t)strtoul(seed, NULL, 10) : 0;
 }
 
+/* What the modes of --mode stand for; throughput is the defaults. */
+static const struct {
+	int mode;
+	const char *option, *value;
+} job_presets[] = {
+	/* Small reads and units come through sooner, small row groups and parts are published
+	 * sooner. */
+	{CANP_CFG_MODE_LATENCY, "depth", "2"},
+	{CANP_CFG_MODE_LATENCY, "slice", "256k"},
+	{CANP_CFG_MODE_LATENCY, "unit", "1m"},
+	{CANP_CFG_MODE_LATENCY, "rowgroup-rows", "16384"},
+	{CANP_CFG_MODE_LATENCY, "part-size", "1m"},
+	/* Fewer bytes on the way in, smaller pages, row groups and arenas; no huge pages, of which
+	 * a part may never be used. */
+	{CANP_CFG_MODE_MEMORY, "depth", "2"},
+	{CANP_CFG_MODE_MEMORY, "slice", "256k"},
+	{CANP_CFG_MODE_MEMORY, "unit", "1m"},
+	{CANP_CFG_MODE_MEMORY, "rowgroup-rows", "16384"},
+	{CANP_CFG_MODE_MEMORY, "mem-per-core", "64m"},
+	{CANP_CFG_MODE_MEMORY, "hugepages", "off"},
+};
+
+void canp_job_cli_mode(struct canp_job_cli *c)
+{
+	/* A program without one of the options has nothing to preset there. */
+	for (size_t i = 0; i < CANP_ARRAY_SIZE(job_presets); i++)
+		if (job_presets[i].mode == c->in.mode)
+			canp_opts_set(c->opts, job_presets[i].option, job_presets[i].value,
+				      CANP_OPT_PRESET, "--mode");
+}
+
 int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool)
 {
 	struct canp_job_opts *j = &c->job;
-	int rc = canp_simd_init((enum canp_isa)(c->rt.simd - 1), getenv("CANP_CPU_DISABLE"));
+	int rc;
+
+	canp_job_cli_mode(c);
+	rc = canp_simd_init((enum canp_isa)(c->rt.simd - 1), getenv("CANP_CPU_DISABLE"));
 
 	if (rc)
 		return canp_tool_usage(tool, rc == -EINVAL
@@ -146,7 +206,7 @@ int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool)
 	rc = resolve_times(c, tool);
 	if (rc >= 0)
 		return rc;
-	if (resolve_dbcs(c))
+	if (resolve_dbcs(c) || resolve_plugins(c))
 		return CANP_EXIT_FATAL;
 	resolve_plan(c);
 	resolve_machine(c);
@@ -167,6 +227,7 @@ int canp_job_cli_resolve(struct canp_job_cli *c, const struct canp_tool *tool)
 	j->sink = c->in.sink == CANP_CFG_SINK_CSV ? CANP_SINK_CSV : CANP_SINK_PARQUET;
 	resolve_codec(c);
 	j->rowgroup_rows = c->in.rowgroup_rows;
+	j->part_bytes = c->in.part_size;
 	j->wait_on_enospc = c->in.on_enospc == CANP_CFG_ENOSPC_WAIT;
 	return -1;
 }
@@ -176,6 +237,7 @@ void canp_job_cli_fini(struct canp_job_cli *c)
 	canp_opts_destroy(c->opts);
 	canp_tz_close(c->tz);
 	free(c->dbcs);
+	free(c->plugins);
 	canp_strbuf_fini(&c->select);
 	canp_strbuf_fini(&c->exclude);
 	canp_strbuf_fini(&c->bus);

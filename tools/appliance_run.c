@@ -11,6 +11,7 @@
 #include "core/base/clock.h"
 #include "core/base/err.h"
 #include "io/ingest_shard.h"
+#include "io/observe_job.h"
 #include "io/outdir.h"
 #include "io/report.h"
 #include "io/source/fsinfo.h"
@@ -222,6 +223,7 @@ static void dry_gather(const struct canp_job *job, struct dry *d)
 static void dry_print(const struct canp_job *job, const struct dry *d)
 {
 	const struct canp_job_mem *m = job->mem;
+	struct canp_strbuf line = CANP_STRBUF_INIT;
 	char a[32], b[32], c[32];
 
 	printf("files      %u, %s, in %u units of %s\n", job->nr_files,
@@ -237,6 +239,9 @@ static void dry_print(const struct canp_job *job, const struct dry *d)
 			       (unsigned long long)d->formats[k]);
 	if (d->unknown)
 		printf("format     unknown  %llu files\n", (unsigned long long)d->unknown);
+	canp_flow_print(job->flow, &line);
+	printf("pipeline   %s\n", line.buf ? line.buf : "");
+	canp_strbuf_fini(&line);
 	printf("tables     %u with %llu signal columns, %llu warnings\n", job->plan->nr_tables,
 	       (unsigned long long)d->columns, (unsigned long long)job->nr_warnings);
 	printf("memory     %s per core%s, %s for open row groups at most\n",
@@ -280,13 +285,16 @@ static void dry_json_inputs(struct canp_json *js, const struct canp_job *job, co
 
 static void dry_json(const struct canp_job *job, const struct dry *d)
 {
-	struct canp_strbuf sb = CANP_STRBUF_INIT;
+	struct canp_strbuf sb = CANP_STRBUF_INIT, line = CANP_STRBUF_INIT;
 	struct canp_json js = CANP_JSON_INIT(&sb, 2);
 	const struct canp_job_mem *m = job->mem;
 
 	canp_json_object(&js);
 	canp_json_kbool(&js, "dry_run", true);
 	dry_json_inputs(&js, job, d);
+	canp_flow_print(job->flow, &line);
+	canp_json_kstr(&js, "pipeline", line.buf ? line.buf : "");
+	canp_strbuf_fini(&line);
 	canp_json_ku64(&js, "tables", job->plan->nr_tables);
 	canp_json_ku64(&js, "columns", d->columns);
 	canp_json_ku64(&js, "warnings", job->nr_warnings);
@@ -316,6 +324,37 @@ static int dry_run(const struct canp_job_cli *c, const struct canp_job *job)
 	return CANP_EXIT_OK;
 }
 
+/* Opens what --live, --metrics and --trace ask for. */
+static int run_watch(const struct canp_job_cli *c, struct canp_job *job,
+		     struct canp_observe **watch, struct canp_strbuf *err)
+{
+	const struct canp_observe_opts o = {
+		.live = c->ui.live,
+		.metrics = c->ui.metrics,
+		.trace = c->ui.trace,
+		.trace_format = (enum canp_observe_trace_format)c->ui.trace_format,
+		.trace_paused = c->ui.trace_paused,
+	};
+	int rc = canp_observe_create(&o, job, err, watch);
+
+	if (rc)
+		fprintf(stderr, "canp-appliance: %s\n", err->buf);
+	else if (!c->ui.quiet && *canp_observe_metrics(*watch))
+		fprintf(stderr, "canp-appliance: metrics at %s\n", canp_observe_metrics(*watch));
+	return rc;
+}
+
+/* A trace that cannot be written costs the trace, not the job. */
+static void run_unwatch(struct canp_observe *watch, const struct canp_job *job, int rc)
+{
+	struct canp_strbuf err = CANP_STRBUF_INIT;
+
+	if (canp_observe_finish(watch, job, rc, &err))
+		fprintf(stderr, "canp-appliance: %s\n", err.buf);
+	canp_observe_destroy(watch);
+	canp_strbuf_fini(&err);
+}
+
 static int run_job(struct canp_job_cli *c, struct canp_job *job)
 {
 	struct canp_strbuf err = CANP_STRBUF_INIT;
@@ -324,13 +363,20 @@ static int run_job(struct canp_job_cli *c, struct canp_job *job)
 				       (c->ui.progress == CANP_CFG_PROGRESS_AUTO && isatty(2))),
 		.started_ns = canp_clock_ns(),
 	};
-	int rc = canp_job_run(job, run_progress, &progress, &err);
-	int code = job->totals.exit_code;
+	struct canp_observe *watch = NULL;
+	int rc = run_watch(c, job, &watch, &err), code;
 
+	if (rc) {
+		canp_strbuf_fini(&err);
+		return CANP_EXIT_FATAL;
+	}
+	rc = canp_job_run(job, run_progress, &progress, &err);
+	code = job->totals.exit_code;
 	if (progress.on)
 		fprintf(stderr, "\r%-79s\r", "");
 	if (rc && err.len)
 		fprintf(stderr, "canp-appliance: %s\n", err.buf);
+	run_unwatch(watch, job, rc);
 	canp_strbuf_fini(&err);
 	if (job->info.cores) {
 		if (!c->ui.quiet)

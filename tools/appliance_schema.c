@@ -22,6 +22,15 @@ static const char *type_text(enum canp_coltype type, enum sql_dialect d)
 	return d == SQL_ATHENA ? athena[type] : plain[type];
 }
 
+static void schema_column(struct canp_strbuf *sb, const struct canp_col *c)
+{
+	canp_strbuf_printf(sb, "  %s %s%s%s", c->name, type_text(c->type, SQL_NONE),
+			   *c->unit ? "  # " : "", c->unit);
+	if (c->plugin)
+		canp_strbuf_printf(sb, "%smade by plugin %s", *c->unit ? ", " : "  # ", c->plugin);
+	canp_strbuf_putc(sb, '\n');
+}
+
 static void schema_text(struct canp_strbuf *sb, const struct canp_plan *p,
 			const struct canp_table *t)
 {
@@ -35,9 +44,7 @@ static void schema_text(struct canp_strbuf *sb, const struct canp_plan *p,
 	canp_strbuf_puts(sb, "  bus UINT8\n");
 	for (uint32_t i = 0; i < t->nr_cols; i++)
 		if (!t->cols[i].hidden)
-			canp_strbuf_printf(sb, "  %s %s%s%s\n", t->cols[i].name,
-					   type_text(t->cols[i].type, SQL_NONE),
-					   *t->cols[i].unit ? "  # " : "", t->cols[i].unit);
+			schema_column(sb, &t->cols[i]);
 }
 
 /* DuckDB reads the folder itself; a view gives it its name. */
@@ -115,6 +122,7 @@ int canp_cmd_schema(int argc, char **argv)
 	};
 	struct canp_strbuf err = CANP_STRBUF_INIT, sb = CANP_STRBUF_INIT;
 	enum sql_dialect d = SQL_NONE;
+	struct canp_plugins *plugins = NULL;
 	struct canp_plan *plan = NULL;
 	struct canp_job_cli c;
 	unsigned shown = 0;
@@ -126,7 +134,9 @@ int canp_cmd_schema(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	code = canp_job_cli_resolve(&c, &tool);
-	if (code < 0 && canp_plan_create(&c.job.plan, &err, canp_cmd_warn, &shown, &plan)) {
+	if (code < 0 && (canp_plan_create(&c.job.plan, &err, canp_cmd_warn, &shown, &plan) ||
+			 canp_plugins_create(c.job.plugins, c.job.nr_plugins, plan, &err,
+					     canp_cmd_warn, &shown, &plugins))) {
 		fprintf(stderr, "canp-appliance: %s\n", err.buf);
 		code = CANP_EXIT_FATAL;
 	}
@@ -136,6 +146,7 @@ int canp_cmd_schema(int argc, char **argv)
 				     c.job.out ? c.job.out : "DATASET");
 		code = canp_tool_print(&sb);
 	}
+	canp_plugins_destroy(plugins);
 	canp_plan_destroy(plan);
 	canp_strbuf_fini(&err);
 	canp_job_cli_fini(&c);

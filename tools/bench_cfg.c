@@ -27,6 +27,14 @@ static const struct canp_opt bench_kernels_rows[] = {
 };
 #undef CANP_OPT_STRUCT
 
+#define CANP_OPT_STRUCT canp_bench_rt_cfg
+static const struct canp_opt bench_rt_rows[] = {
+#define X CANP_OPT_ROW
+#include "tools/bench_rt.def"
+#undef X
+};
+#undef CANP_OPT_STRUCT
+
 const struct canp_opt_table canp_bench_opt_table = {
 	.name = "bench",
 	.rows = bench_rows,
@@ -46,4 +54,11 @@ const struct canp_opt_table canp_bench_kernels_opt_table = {
 	.rows = bench_kernels_rows,
 	.nr = CANP_ARRAY_SIZE(bench_kernels_rows),
 	.cfg_bytes = sizeof(struct canp_bench_kernels_cfg),
+};
+
+const struct canp_opt_table canp_bench_rt_opt_table = {
+	.name = "bench runtime",
+	.rows = bench_rt_rows,
+	.nr = CANP_ARRAY_SIZE(bench_rt_rows),
+	.cfg_bytes = sizeof(struct canp_bench_rt_cfg),
 };

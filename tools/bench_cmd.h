@@ -8,5 +8,6 @@
 /* argv[0] is the name of the command; each returns the exit code (enum canp_exit). */
 int canp_bench_kernels(int argc, char **argv);
 int canp_bench_job(int argc, char **argv);
+int canp_bench_runtime(int argc, char **argv);
 
 #endif

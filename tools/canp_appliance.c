@@ -9,6 +9,7 @@ static const struct canp_tool_command commands[] = {
 	{"inspect", canp_cmd_inspect, "count frames and damage of log files"},
 	{"dbc", canp_cmd_dbc, "list messages, signals and oddities of databases"},
 	{"schema", canp_cmd_schema, "show the tables a job would write"},
+	{"status", canp_cmd_status, "tell whether a job is well"},
 	{"caps", canp_cmd_caps, "what this machine offers and what would be used"},
 	{"doctor", canp_cmd_doctor, "check the machine and say how to fix it"},
 	{"config", canp_cmd_config, "show the effective options and where they come from"},

@@ -1,4 +1,5 @@
-# Installing: programs, the run profile as a configuration file, man pages, completion for bash.
+# Installing: programs, the run profile as a configuration file, man pages, completion for bash; the
+# library by core/libcanp.mk.
 # DESTDIR is put in front of every path, as packagers expect. Included by the top-level Makefile.
 bindir     ?= $(prefix)/bin
 mandir     ?= $(prefix)/share/man
@@ -43,9 +44,9 @@ $(BASH_FILES): $(O)/bash/%: $(BIN)/% $(ROWS)
 man:
 	@if $(have_scdoc); then $(MAKE) --no-print-directory $(MAN_PAGES); else $(say_scdoc); fi
 
-## install: programs, canp.conf, man pages, completion for bash; DESTDIR=DIR prefix=/usr/local
+## install: programs, library, canp.conf, man pages, completion; DESTDIR=DIR prefix=/usr/local
 # A configuration that somebody has changed is not replaced; the new one goes beside it.
-install: all man $(BASH_FILES)
+install: all man $(BASH_FILES) install-lib
 	@$(INSTALL) -d $(DESTDIR)$(bindir) $(confdir)
 	@$(INSTALL) -m 755 $(BINS) $(DESTDIR)$(bindir)
 	@$(INSTALL) -d $(DESTDIR)$(bashdir)
@@ -62,7 +63,7 @@ install: all man $(BASH_FILES)
 	fi
 
 ## uninstall: removes what install put there; same DESTDIR and prefix
-uninstall:
+uninstall: uninstall-lib
 	@rm -f $(addprefix $(DESTDIR)$(bindir)/,$(notdir $(BINS)))
 	@rm -f $(addprefix $(DESTDIR)$(bashdir)/,$(notdir $(BASH_FILES)))
 	@rm -f $(addprefix $(DESTDIR)$(man1dir)/,$(MAN1)) $(confdir)/canp.conf.new

@@ -18,9 +18,9 @@
  * flags  CANP_OPT_F_*
  * need   Kconfig symbol the option needs, or CANP_OPT_ALWAYS
  *
- * Precedence is command line > environment > file > default, in whatever order they are read; each
- * option remembers its origin. Control plane only: everything here may allocate and is not thread
- * safe, except that a filled config struct may be read by any thread.
+ * Precedence is command line > environment > file > preset > default, in whatever order they are
+ *read; each option remembers its origin. Control plane only: everything here may allocate and is
+ *not thread safe, except that a filled config struct may be read by any thread.
  */
 #ifndef CANP_BASE_OPTS_H
 #define CANP_BASE_OPTS_H
@@ -129,7 +129,14 @@ struct canp_opt_bind {
 
 #define CANP_OPT_BINDS_MAX 8u
 
-enum canp_opt_origin { CANP_OPT_DEFAULT, CANP_OPT_FILE, CANP_OPT_ENV, CANP_OPT_CLI };
+/* PRESET: set by another option that stands for several (canp_opts_set()). */
+enum canp_opt_origin {
+	CANP_OPT_DEFAULT,
+	CANP_OPT_PRESET,
+	CANP_OPT_FILE,
+	CANP_OPT_ENV,
+	CANP_OPT_CLI,
+};
 
 /* Binds tables to structs and fills in the defaults. binds is copied, tables and structs are
  * borrowed. -EINVAL: a default does not parse or is out of range; -EEXIST: two rows have one name
@@ -163,6 +170,10 @@ int canp_opts_env(struct canp_opts *o, char *const *envp);
 int canp_opts_file(struct canp_opts *o, const char *path);
 /* The same from memory; `where` is the file name for error texts. */
 int canp_opts_ini(struct canp_opts *o, const char *text, size_t len, const char *where);
+
+/* From now on unknown keys of a file are passed over, unless they begin with one of the prefixes
+ * (NULL-terminated, borrowed): for a file that other programs share. */
+void canp_opts_own(struct canp_opts *o, const char *const *prefixes);
 
 /* Where the value came from; CANP_OPT_DEFAULT also for an unknown name. */
 enum canp_opt_origin canp_opts_origin(const struct canp_opts *o, const char *name);

@@ -175,6 +175,11 @@ int canp_exec_attach(struct canp_exec *ex, struct canp_shard *s)
 	return 0;
 }
 
+struct canp_shard *canp_exec_shard(const struct canp_exec *ex, unsigned i)
+{
+	return i < ex->nr ? __atomic_load_n(&ex->sh[i].s, __ATOMIC_ACQUIRE) : NULL;
+}
+
 static int exec_setup(void *arg, struct canp_shard *s)
 {
 	return canp_exec_attach(arg, s);

@@ -14,12 +14,14 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/base/assert.h"
 #include "core/base/compiler.h"
+#include "core/base/units.h"
 #include "core/runtime/ring_compat.h"
 #include "core/runtime/ring_priv.h"
 
@@ -56,6 +58,15 @@ static bool ring_probe_dontcache(void)
 	return n == 1;
 }
 
+/* Valgrind runs one thread at a time and does not know that entering a ring may wait, so the first
+ * reactor that sleeps there would stop all others for good. It preloads a library of its own. */
+static bool ring_under_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "/vgpreload_");
+}
+
 int canp_ring_create(const struct canp_ring_opts *opts, struct canp_ring **out)
 {
 	struct canp_ring *r = NULL;
@@ -63,7 +74,10 @@ int canp_ring_create(const struct canp_ring_opts *opts, struct canp_ring **out)
 	int rc;
 
 	canp_ring_fault_env();
-	if (opts->kind != CANP_RING_SYNC) {
+	canp_ring_slow_env();
+	if (opts->kind == CANP_RING_AUTO && ring_under_valgrind()) {
+		snprintf(why, sizeof(why), "valgrind cannot wait in io_uring");
+	} else if (opts->kind != CANP_RING_SYNC) {
 		rc = canp_ring_uring_create(opts, &r, why, sizeof(why));
 		if (rc && opts->kind == CANP_RING_URING)
 			return rc;
@@ -91,6 +105,45 @@ unsigned canp_ring_inflight(const struct canp_ring *r)
 	return r->inflight;
 }
 
+static struct canp_ring_op *ring_op_of(struct canp_fifo_node *n)
+{
+	return canp_container_of(n, struct canp_ring_op, node);
+}
+
+const struct canp_ring_counts *canp_ring_counts(const struct canp_ring *r)
+{
+	return &r->counts;
+}
+
+void canp_ring_limit_writes(struct canp_ring *r, unsigned max)
+{
+	r->writes_limit = max;
+}
+
+/* It goes to the backend, or is over already. */
+static void ring_count(struct canp_ring *r, const struct canp_ring_op *op)
+{
+	struct canp_ring_counts *c = &r->counts;
+
+	if (op->opcode == CANP_OP_READ)
+		c->reads_max = canp_max(c->reads_max, ++c->reads);
+	else if (op->opcode == CANP_OP_WRITE)
+		c->writes_max = canp_max(c->writes_max, ++c->writes);
+}
+
+static void ring_uncount(struct canp_ring *r, const struct canp_ring_op *op)
+{
+	r->inflight--;
+	r->counts.reads -= op->opcode == CANP_OP_READ;
+	r->counts.writes -= op->opcode == CANP_OP_WRITE;
+	if (canp_unlikely(r->parked.head != NULL) && op->opcode == CANP_OP_WRITE) {
+		struct canp_fifo_node *n = canp_fifo_pop(&r->parked);
+
+		ring_count(r, ring_op_of(n));
+		canp_fifo_push(&r->waiting, n);
+	}
+}
+
 void canp_ring_submit(struct canp_ring *r, struct canp_ring_op *op)
 {
 	CANP_ASSERT((unsigned)op->opcode < CANP_OP_NR && op->done);
@@ -98,6 +151,12 @@ void canp_ring_submit(struct canp_ring *r, struct canp_ring_op *op)
 	op->slot = 0;
 	op->res = 0;
 	r->inflight++;
+	if (canp_unlikely(r->writes_limit && r->counts.writes >= r->writes_limit) &&
+	    op->opcode == CANP_OP_WRITE && !r->closing) {
+		canp_fifo_push(&r->parked, &op->node);
+		return;
+	}
+	ring_count(r, op);
 	if (canp_unlikely(r->closing)) {
 		op->res = -ECANCELED;
 		canp_fifo_push(&r->ready, &op->node);
@@ -129,12 +188,9 @@ void canp_ring_complete(struct canp_ring *r, struct canp_ring_op *op, int32_t re
 		canp_fifo_push(&r->waiting, &op->node);
 		return;
 	}
+	if (canp_unlikely(canp_ring_slow_on) && canp_ring_slow_hold(r, op))
+		return;
 	canp_fifo_push(&r->ready, &op->node);
-}
-
-static struct canp_ring_op *ring_op_of(struct canp_fifo_node *n)
-{
-	return canp_container_of(n, struct canp_ring_op, node);
 }
 
 /* Hands waiting operations over until the backend has no more room. */
@@ -157,7 +213,11 @@ void canp_ring_enter(struct canp_ring *r, uint64_t timeout_ns)
 {
 	CANP_DASSERT(pthread_equal(r->owner, pthread_self()));
 	ring_issue_waiting(r);
+	if (canp_unlikely(canp_ring_slow_on))
+		timeout_ns = canp_min(timeout_ns, canp_ring_slow_release(r));
 	r->be->enter(r, r->ready.head ? 0 : timeout_ns);
+	if (canp_unlikely(canp_ring_slow_on))
+		canp_ring_slow_release(r);
 	/* Retries, and operations that found no room before, are issued now that completions made
 	 * some. They reach the kernel with the next enter at the latest; a sleep is such an enter.
 	 */
@@ -179,7 +239,7 @@ int canp_ring_dispatch(struct canp_ring *r)
 	while ((n = canp_fifo_pop(&batch)) != NULL) {
 		struct canp_ring_op *op = ring_op_of(n);
 
-		r->inflight--;
+		ring_uncount(r, op);
 		nr++;
 		op->done(op); /* may free or resubmit op */
 	}

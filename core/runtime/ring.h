@@ -46,8 +46,9 @@ struct canp_ring_op {
 	uint32_t rw_flags; /* RWF_*: e.g. RWF_DONTCACHE */
 	int32_t res;       /* result: >= 0 or -errno; valid in done */
 	void (*done)(struct canp_ring_op *op);
-	void *arg;     /* caller's */
-	uint32_t slot; /* private to ring.c */
+	void *arg;       /* caller's */
+	uint32_t slot;   /* private to ring.c */
+	uint64_t due_ns; /* private to ring_slow.c */
 };
 
 struct canp_ring_opts {
@@ -91,6 +92,16 @@ void canp_ring_submit(struct canp_ring *r, struct canp_ring_op *op);
 /* Operations submitted and not yet called back. */
 unsigned canp_ring_inflight(const struct canp_ring *r);
 
+/* Of these the reads and writes (without those that a limit keeps waiting), and the most there ever
+ * were. Owner thread. */
+struct canp_ring_counts {
+	unsigned reads, writes, reads_max, writes_max;
+};
+const struct canp_ring_counts *canp_ring_counts(const struct canp_ring *r);
+/* At most this many writes are handed to the kernel at once, the others wait in order; 0: no limit.
+ * Owner thread, before the first write. */
+void canp_ring_limit_writes(struct canp_ring *r, unsigned max);
+
 /* Submits what is queued, reaps what is complete and runs callbacks. timeout_ns 0: do not sleep;
  * UINT64_MAX: sleep until something completes or canp_ring_wake(). Returns callbacks run. A signal
  * returns 0. Owner thread. One system call at most when there is nothing to submit and
@@ -108,5 +119,10 @@ void canp_ring_wake(struct canp_ring *r);
  * by fault tests (short reads, EIO, EAGAIN) through CANP_RING_FAULT=... in debug builds and by
  * unit tests. Global; set before rings are created. */
 extern void (*canp_ring_fault_hook)(struct canp_ring_op *op);
+
+/* A slower device than the one at hand, for tests and benchmarks: "read:LATENCY_US:MB_PER_S",
+ * "write:..", or both with a comma; as CANP_RING_SLOW in the environment. NULL: the real one again.
+ * 0 or -EINVAL (then nothing is slow). Global; while no operation is in flight. */
+int canp_ring_slow_set(const char *text);
 
 #endif

@@ -2,10 +2,10 @@
  * ring_priv.h - what ring.c and its two backends share; included only from this folder.
  *
  * The common part (ring.c) keeps the list of operations that wait for room and the list of
- * completed operations whose callbacks are due; it applies the fault hook and the bounded retry of
- * EAGAIN and EINTR. A backend carries operations out and reports each through
- * canp_ring_complete(). At any moment an operation is in exactly one place (waiting, in the
- * backend, or ready), so its one list node is enough.
+ * completed operations whose callbacks are due; it applies the fault hook, the slow device and the
+ * bounded retry of EAGAIN and EINTR. A backend carries operations out and reports each through
+ * canp_ring_complete(). At any moment an operation is in exactly one place (parked, waiting, in
+ * the backend, held, or ready), so its one list node is enough.
  */
 #ifndef CANP_RUNTIME_RING_PRIV_H
 #define CANP_RUNTIME_RING_PRIV_H
@@ -34,11 +34,18 @@ struct canp_ring_backend {
 	void (*file_del)(struct canp_ring *r, int fd);
 };
 
+/* What can be slow: reads and writes. */
+#define CANP_RING_DIRS 2u
+
 struct canp_ring {
 	const struct canp_ring_backend *be;
-	struct canp_fifo waiting; /* not yet taken by the backend */
-	struct canp_fifo ready;   /* complete, callback due */
+	struct canp_fifo waiting;              /* not yet taken by the backend */
+	struct canp_fifo ready;                /* complete, callback due */
+	struct canp_fifo held[CANP_RING_DIRS]; /* complete, but a slow device would not be done */
 	unsigned inflight;
+	struct canp_ring_counts counts;
+	unsigned writes_limit;   /* 0: none */
+	struct canp_fifo parked; /* writes above it */
 	bool dispatching, closing;
 	pthread_t owner;
 	struct canp_ring_caps caps;
@@ -71,10 +78,24 @@ static inline void canp_ring_set_slot(struct canp_ring_op *op, uint32_t slot)
 	op->slot = (op->slot & ~CANP_RING_SLOT_MASK) | slot;
 }
 
+/* 0: read, 1: write, -1: neither. */
+static inline int canp_ring_dir(const struct canp_ring_op *op)
+{
+	return op->opcode == CANP_OP_READ ? 0 : op->opcode == CANP_OP_WRITE ? 1 : -1;
+}
+
 /* First rung of the io_uring set-up ladder to try; 0 outside tests. */
 extern unsigned canp_ring_first_rung;
 
 /* Installs the fault hook that CANP_RING_FAULT asks for (debug flavours only). */
 void canp_ring_fault_env(void);
+
+/* ring_slow.c. env: looks at CANP_RING_SLOW, once. hold: keeps a completed operation until it is
+ * due, false: it is ready now. release: makes ready what is due; ns until the next is, UINT64_MAX:
+ * none is held. */
+extern bool canp_ring_slow_on;
+void canp_ring_slow_env(void);
+bool canp_ring_slow_hold(struct canp_ring *r, struct canp_ring_op *op);
+uint64_t canp_ring_slow_release(struct canp_ring *r);
 
 #endif

@@ -9,9 +9,10 @@
  * Why nothing can deadlock. Let f be the frontier, the lowest unfinished unit.
  *  1. f is running, or its home shard is about to claim it. Suppose f is free while its home
  *     shard H runs a unit y > f. If y is H's own, H would have taken f, which is lower. If y is
- *     foreign, H found no own unit in the window [g, g + W) of that moment; y lay in it, so f < y
- *     did as well (f >= g, because everything below g is finished), and H would have seen f. So H
- *     runs nothing above f, and nothing below f is unfinished: H takes f at its next claim.
+ *     foreign and was taken for being late, it lay below H's lowest free unit, so y < f. Else H
+ *     found no own unit in the window [g, g + W) of that moment; y lay in it, so f < y did as well
+ *     (f >= g, because everything below g is finished), and H would have seen f. So H runs nothing
+ *     above f, and nothing below f is unfinished: H takes f (or a lower one) at its next claim.
  *  2. f, once running, never waits for a page slot: its shard keeps a reserve of slots that only
  *     the frontier unit may use, and owners consume the frontier's pages at once, so those slots
  *     return without any other unit's progress.
@@ -61,6 +62,7 @@ struct canp_sched {
 	/* Written at each finish, read at each claim. */
 	uint32_t frontier CANP_ALIGNED(CANP_CACHELINE);
 	uint64_t finished;
+	uint32_t under_way, under_way_max;
 	struct sched_shard shards[];
 };
 
@@ -105,6 +107,16 @@ int canp_sched_create(unsigned nr_shards, uint32_t nr_units, const uint32_t *hom
 	return 0;
 }
 
+void canp_sched_set_window(struct canp_sched *s, uint32_t window)
+{
+	s->window = canp_min(canp_max(window, 1u), canp_sched_window_max(s->nr_shards));
+}
+
+uint32_t canp_sched_window(const struct canp_sched *s)
+{
+	return s->window;
+}
+
 void canp_sched_destroy(struct canp_sched *s)
 {
 	if (!s)
@@ -145,20 +157,46 @@ CANP_INLINE uint32_t window_end(const struct canp_sched *s, uint32_t frontier)
 	return canp_min(frontier + s->window, s->nr_units);
 }
 
-static bool claim_own(struct canp_sched *s, struct sched_shard *me, uint32_t limit, uint32_t *unit)
+/* The lowest free unit of one's own; UINT32_MAX: none. */
+static uint32_t own_next(struct canp_sched *s, struct sched_shard *me)
 {
 	uint32_t pos = me->cursor;
-	bool found = false;
 
-	for (; pos < me->end && s->order[pos] < limit && !found; pos++) {
-		if (state_of(s, s->order[pos]) != UNIT_FREE || !state_take(s, s->order[pos]))
-			continue;
-		*unit = s->order[pos];
-		found = true;
-	}
+	while (pos < me->end && state_of(s, s->order[pos]) != UNIT_FREE)
+		pos++;
 	/* Relaxed: a peek by another thread that sees an old cursor only scans a little more. */
 	__atomic_store_n(&me->cursor, pos, __ATOMIC_RELAXED);
-	return found;
+	return pos < me->end ? s->order[pos] : UINT32_MAX;
+}
+
+static bool claim_own(struct canp_sched *s, struct sched_shard *me, uint32_t limit, uint32_t *unit)
+{
+	uint32_t u;
+
+	while ((u = own_next(s, me)) < limit) {
+		if (!state_take(s, u))
+			continue;
+		*unit = u;
+		return true;
+	}
+	return false;
+}
+
+/* A unit so far below one's own next that its home shard must be slow: it is helped before all
+ * others wait for it at the end of the window. */
+static bool claim_late(struct canp_sched *s, struct sched_shard *me, uint32_t from, uint32_t limit,
+		       uint32_t *unit)
+{
+	uint32_t own = own_next(s, me), late = s->nr_shards * CANP_SCHED_LATE_PER_SHARD, u = from;
+
+	if (own >= limit || own - from <= late)
+		return false;
+	while (u < own && state_of(s, u) != UNIT_FREE)
+		u++;
+	if (own - u <= late || !state_take(s, u))
+		return false;
+	*unit = u;
+	return true;
 }
 
 /* The lowest free unit of the shard that has the most free units in [from, limit); of equally full
@@ -212,13 +250,15 @@ static int claim_foreign(struct canp_sched *s, uint32_t from, uint32_t limit, ui
 static int claim_in_window(struct canp_sched *s, struct sched_shard *me, uint32_t *unit)
 {
 	uint32_t from = canp_sched_frontier(s), limit = window_end(s, from);
-	int rc;
+	int rc = 0;
 
-	if (claim_own(s, me, limit, unit)) {
-		count(&me->claims);
-		return 0;
+	if (!claim_late(s, me, from, limit, unit)) {
+		if (claim_own(s, me, limit, unit)) {
+			count(&me->claims);
+			return 0;
+		}
+		rc = claim_foreign(s, from, limit, unit);
 	}
-	rc = claim_foreign(s, from, limit, unit);
 	if (rc == 0) {
 		count(&me->claims);
 		count(&me->foreign_claims);
@@ -226,6 +266,18 @@ static int claim_in_window(struct canp_sched *s, struct sched_shard *me, uint32_
 		count(&me->window_waits);
 	}
 	return rc;
+}
+
+/* For the statistics alone: no order is needed. Counted after the claim and taken off before the
+ * finish, so it is never more than the window. */
+static void count_under_way(struct canp_sched *s)
+{
+	uint32_t n = __atomic_add_fetch(&s->under_way, 1, __ATOMIC_RELAXED);
+	uint32_t most = __atomic_load_n(&s->under_way_max, __ATOMIC_RELAXED);
+
+	while (n > most && !__atomic_compare_exchange_n(&s->under_way_max, &most, n, true,
+							__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
 }
 
 int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit)
@@ -242,6 +294,8 @@ int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit)
 	__atomic_store_n(&me->claiming, 1, __ATOMIC_SEQ_CST);
 	if (!canp_sched_stopped(s)) /* R3 */
 		rc = claim_in_window(s, me, unit);
+	if (rc == 0)
+		count_under_way(s);
 	/* Release: the count above is visible to R4 when it sees 0 here. */
 	__atomic_store_n(&me->claiming, 0, __ATOMIC_RELEASE);
 	return rc;
@@ -254,6 +308,7 @@ bool canp_sched_finish(struct canp_sched *s, uint32_t unit)
 	bool moved = false;
 
 	CANP_ASSERT(unit < s->nr_units);
+	__atomic_fetch_sub(&s->under_way, 1, __ATOMIC_RELAXED);
 	/* A2: the total order with the scan below (R1). Of two shards that finish units f and f + 1
 	 * at the same time at least one sees both states, because each stores its own first. */
 	before = __atomic_exchange_n(&s->state[unit], UNIT_DONE, __ATOMIC_SEQ_CST);
@@ -358,6 +413,7 @@ unsigned canp_sched_peek(const struct canp_sched *s, unsigned shard, uint32_t *u
 void canp_sched_stats(const struct canp_sched *s, struct canp_sched_stats *st)
 {
 	memset(st, 0, sizeof(*st));
+	st->under_way_max = __atomic_load_n(&s->under_way_max, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < s->nr_shards; i++) {
 		const struct sched_shard *x = &s->shards[i];
 

@@ -48,6 +48,8 @@ static void slot_free(struct task_port *p, struct task_slot *s, uint64_t word)
 {
 	uint64_t gen = (word >> 32) + 1;
 
+	if (canp_unlikely(word & TS_EXTERN))
+		s->ext->release(s->arg);
 	__atomic_store_n(&s->word, gen << 32, __ATOMIC_RELEASE);
 	if (canp_likely(p != NULL))
 		canp_task_slot_put(p, (uint32_t)(s - s->ex->slots));
@@ -257,8 +259,10 @@ int canp_future_wait(struct canp_future *f, uint32_t timeout_ms, struct canp_tas
 int canp_future_cancel(struct canp_future *f)
 {
 	struct task_slot *s = task_slot_of(f);
+	const struct canp_extern_ops *ext;
 	uint64_t w = task_load(s);
 	struct task_port *p;
+	void *arg;
 
 	if (canp_unlikely(w & CANP_FUTURE_FOREIGN))
 		return s->ops->cancel(f);
@@ -269,14 +273,18 @@ int canp_future_cancel(struct canp_future *f)
 			return -EALREADY;
 		p = task_status(w) == CANP_TASK_PENDING ? canp_task_port(s->ex) : NULL;
 		/* Without a port its runner meets the flag and ends it, as a running one. */
+		ext = s->ext;
+		arg = s->arg;
 		if (task_cas(s, &w, p ? w + 1 : w | TS_CANCEL))
 			break;
 	}
-	if (!p)
-		return 0;
-	s->started_ns = 0;
-	canp_task_end(p, s, w, -ECANCELED);
-	canp_exec_check_idle(p->ex);
+	if (p) {
+		s->started_ns = 0;
+		canp_task_end(p, s, w, -ECANCELED);
+		canp_exec_check_idle(p->ex);
+	}
+	if (w & TS_EXTERN)
+		ext->cancel(arg);
 	return 0;
 }
 
@@ -306,8 +314,11 @@ void canp_future_put(struct canp_future *f)
 	if (__atomic_load_n(&ex->dead, __ATOMIC_ACQUIRE)) {
 		while (!task_cas(s, &w, w & ~(uint64_t)TS_HELD))
 			;
-		if (w & TS_HELD)
+		if (w & TS_HELD) {
+			if (w & TS_EXTERN)
+				s->ext->release(s->arg);
 			orphan_put(ex);
+		}
 		return;
 	}
 	do {
@@ -316,4 +327,67 @@ void canp_future_put(struct canp_future *f)
 	} while (!task_cas(s, &w, w & ~(uint64_t)TS_HELD));
 	if (task_over(w) && !(w & (TS_TIMED | TS_DONE)))
 		slot_free(canp_task_port(ex), s, w);
+}
+
+/* ---- futures without a task ---- */
+
+int canp_future_create(struct canp_exec *ex, struct canp_future **f)
+{
+	struct task_port *p = canp_task_port(ex);
+	uint32_t i = p ? canp_task_slot_get(p) : TASK_NONE;
+	struct task_slot *s;
+	uint64_t gen;
+
+	if (i == TASK_NONE)
+		return -EAGAIN;
+	s = &ex->slots[i];
+	gen = task_load(s) & ~0xffffffffull;
+	s->fn = NULL;
+	s->created_ns = canp_clock_ns();
+	s->started_ns = s->created_ns;
+	s->run_ns = 0;
+	s->owner = 0;
+	s->ran = 0;
+	s->home = TASK_NO_SHARD;
+	s->error = 0;
+	s->nr_blocks = 0;
+	s->flags = 0;
+	/* RUNNING: nobody can claim it, and a canceller only leaves its flag. */
+	__atomic_store_n(&s->word,
+			 gen | CANP_TASK_RUNNING | (uint64_t)CANP_TASK_CPU << TS_TYPE_SHIFT |
+				 TS_HELD,
+			 __ATOMIC_RELEASE);
+	task_counts_begin(&p->c);
+	task_count(&p->c.submitted[CANP_TASK_CPU], 1);
+	task_counts_end(&p->c);
+	*f = task_handle(s, (uint32_t)(gen >> 32));
+	return 0;
+}
+
+int canp_future_complete(struct canp_future *f, int error)
+{
+	struct task_slot *s = task_slot_of(f);
+	uint64_t w = task_load(s);
+	struct canp_exec *ex;
+	struct task_port *p;
+
+	if (!task_is(w, f) || task_status(w) == CANP_TASK_FREE)
+		return -ESTALE;
+	if (task_over(w))
+		return -EALREADY;
+	ex = s->ex;
+	p = canp_task_port(ex);
+	if (!p)
+		return -EAGAIN;
+	s->run_ns = canp_clock_ns() - s->started_ns;
+	canp_task_end(p, s, w, error);
+	canp_exec_check_idle(ex);
+	return 0;
+}
+
+bool canp_future_cancelled(const struct canp_future *f)
+{
+	uint64_t w = task_load(task_slot_of(f));
+
+	return task_is(w, f) && (w & TS_CANCEL);
 }

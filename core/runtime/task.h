@@ -123,6 +123,9 @@ unsigned canp_exec_nr_shards(const struct canp_exec *ex);
 struct canp_shard;
 int canp_exec_init(const struct canp_exec_opts *opts, unsigned nr_shards, struct canp_exec **out);
 int canp_exec_attach(struct canp_exec *ex, struct canp_shard *s);
+/* The reactor that runs shard i; NULL before it is attached. For those who add pollers of their
+ * own, from a task on that shard. */
+struct canp_shard *canp_exec_shard(const struct canp_exec *ex, unsigned i);
 
 /* Submits one task. f NULL: nobody asks for the result. -EAGAIN: no slot free; -EINVAL; -ESHUTDOWN.
  * Any thread. */
@@ -143,8 +146,43 @@ int canp_future_wait(struct canp_future *f, uint32_t timeout_ms, struct canp_tas
 int canp_future_cancel(struct canp_future *f);
 enum canp_task_status canp_future_status(const struct canp_future *f);
 void canp_future_put(struct canp_future *f);
+/* A future without a task, for work that somebody else does: it is RUNNING until it is completed by
+ * hand, once, and has counted as a task of type CPU. create: -EAGAIN: no slot free. complete: error
+ * 0 or -errno; the future may have been put before; -EALREADY, -ESTALE, -EAGAIN: too many threads.
+ * cancelled: somebody asked for its end. Any thread, as long as the executor is there. */
+int canp_future_create(struct canp_exec *ex, struct canp_future **f);
+int canp_future_complete(struct canp_future *f, int error);
+bool canp_future_cancelled(const struct canp_future *f);
 /* Inside a task: somebody asked for its end. */
 bool canp_task_cancelled(const struct canp_task_env *env);
+
+/* ---- futures of work that no reactor runs ---- */
+
+/* Called on the thread that cancelled (queued work has ended as -ECANCELED by then, running work is
+ * flagged), and on the one that gave the future's slot back. Neither may block. */
+struct canp_extern_ops {
+	void (*cancel)(void *arg);
+	void (*release)(void *arg);
+};
+struct canp_extern_desc {
+	const struct canp_extern_ops *ops;
+	void *arg;
+	enum canp_task_type type;
+	enum canp_task_prio prio;
+	const struct canp_trace_ctx *trace; /* NULL: none */
+	bool held;                          /* somebody will canp_future_put() it */
+};
+/* Makes a future that is PENDING. -EAGAIN: no slot, or too many threads; -ESHUTDOWN. Any thread. */
+int canp_extern_create(struct canp_exec *ex, const struct canp_extern_desc *d,
+		       struct canp_future **f);
+/* The calling thread may make and end futures from now on: 0 or -EAGAIN. */
+int canp_extern_bind(struct canp_exec *ex);
+/* PENDING -> RUNNING; -ECANCELED: it has ended, only release() is still to come (or was). */
+int canp_extern_start(struct canp_future *f);
+bool canp_extern_cancelled(const struct canp_future *f);
+/* Its maker ends it once: error 0 or -errno; message may be NULL. -ESTALE: it has ended. */
+int canp_extern_end(struct canp_future *f, int error, const char *message);
+void *canp_extern_arg(const struct canp_future *f); /* NULL: not such a future */
 
 /* Returns when no submitted task is left; -ETIMEDOUT. Sleeps, does not spin. Not on a reactor. */
 int canp_exec_wait_idle(struct canp_exec *ex, uint32_t timeout_ms);

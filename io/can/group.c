@@ -49,7 +49,8 @@ static struct group_layout group_lay_out(const struct canp_plan *plan)
 		const struct canp_table *t = canp_plan_table(plan, i);
 
 		if (t)
-			l.end += (size_t)t->stride * CANP_CHUNK_ROWS + GROUP_STAGGER;
+			l.end += (size_t)canp_table_frame_stride(t) * CANP_CHUNK_ROWS +
+				 GROUP_STAGGER;
 	}
 	return l;
 }
@@ -91,8 +92,8 @@ struct canp_group *canp_group_init(void *mem, const struct canp_group_opts *opts
 		s->chunk = chunk;
 		s->cls = (uint8_t)t->cls;
 		s->need = t->need;
-		s->stride16 = (uint8_t)(t->stride / 16);
-		chunk += (size_t)t->stride * CANP_CHUNK_ROWS + GROUP_STAGGER;
+		s->stride16 = (uint8_t)(canp_table_frame_stride(t) / 16);
+		chunk += (size_t)canp_table_frame_stride(t) * CANP_CHUNK_ROWS + GROUP_STAGGER;
 	}
 	for (unsigned i = 0; i < g->nr_slots; i++)
 		canp_slot_arm(&g->slots[i]);

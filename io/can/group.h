@@ -23,7 +23,9 @@ struct canp_meta_run {
 };
 
 struct canp_chunk {
-	const uint8_t *rec;  /* rows * table->stride bytes */
+	/* rows * table->stride bytes; canp_table_frame_stride() as long as plugins have not added
+	 * their columns. */
+	const uint8_t *rec;
 	unsigned rows;       /* 1..256 */
 	const uint8_t *lens; /* [rows], 0xff = long enough; NULL when no row is short */
 	const struct canp_meta_run *meta;

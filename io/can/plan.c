@@ -303,6 +303,8 @@ static void plan_hash_table(struct canp_strbuf *sb, const struct canp_table *t)
 				   c->type, c->src, c->store, c->raw_bits, c->is_signed,
 				   c->is_float, c->big_endian, c->start_bit, c->factor, c->offset,
 				   c->mux_parent, c->hidden, c->nr_values != 0);
+		if (c->plugin)
+			canp_strbuf_printf(sb, "plugin %s\n", c->plugin);
 		for (uint32_t k = 0; k < c->nr_mux; k++)
 			canp_strbuf_printf(sb, "%llx-%llx\n", (unsigned long long)c->mux[k].lo,
 					   (unsigned long long)c->mux[k].hi);
@@ -320,7 +322,7 @@ static uint64_t plan_hash_map(const struct canp_idmap *m)
 	return sum;
 }
 
-static int plan_hash(struct plan *p)
+int plan_hash(struct plan *p)
 {
 	const struct canp_plan_opts *o = &p->pub.opts;
 	struct canp_strbuf sb = CANP_STRBUF_INIT;

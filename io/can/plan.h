@@ -92,7 +92,10 @@ struct canp_col {
 	int32_t mux_parent;
 	uint32_t nr_mux;
 	const struct canp_muxrange *mux;
-	bool hidden; /* needed for multiplexing only, not written */
+	bool hidden; /* needed for multiplexing or as presence only, not written */
+	/* Made by the plugin of this name (canp_plan_widen()), not by the DBC: type F64, null where
+	 * the hidden one-bit column mux_parent is 0. NULL: of the DBC. */
+	const char *plugin;
 	uint32_t nr_values;
 	const struct canp_valdesc *values;
 };
@@ -113,7 +116,11 @@ struct canp_table {
 	uint32_t pgn;    /* when j1939 */
 	uint16_t length; /* bytes as stated by the DBC */
 	enum canp_rec_class cls;
-	uint16_t stride;     /* record bytes */
+	uint16_t stride; /* record bytes */
+	/* Columns of plugins: doubles behind the record of the frame, at extra_off, then eight
+	 * bytes of presence bits. nr_extra 0: none, extra_off is not used. */
+	uint16_t extra_off;
+	uint8_t nr_extra;
 	uint8_t payload_off; /* 8 for S and J, 16 for F */
 	uint8_t payload_max; /* bytes of payload a record holds */
 	uint8_t need;        /* largest `need` of the columns */
@@ -126,6 +133,12 @@ struct canp_table {
 	const char *dbc_version;
 	char dbc_sha256[65];
 };
+
+/* Bytes of a record as frames are grouped into it, before plugins add their columns. */
+static inline uint16_t canp_table_frame_stride(const struct canp_table *t)
+{
+	return t->nr_extra ? t->extra_off : t->stride;
+}
 
 struct canp_plan_opts {
 	/* -d arguments in order. bus NULL or "": every bus; else interface name or trailing number
@@ -166,6 +179,20 @@ struct canp_plan {
 int canp_plan_create(const struct canp_plan_opts *opts, struct canp_strbuf *err,
 		     void (*warn)(void *arg, const char *line), void *arg, struct canp_plan **out);
 void canp_plan_destroy(struct canp_plan *plan);
+
+/* A column that a plugin adds. Copied. */
+struct canp_plan_extra {
+	const char *name; /* as a signal of a DBC: letters, digits, _ */
+	const char *unit; /* NULL: "" */
+	const char *plugin;
+};
+#define CANP_PLAN_EXTRA_MAX 16u /* of one table */
+
+/* Gives a message table nr nullable double columns more; at most once per table, before anything
+ * else looks at the table. Control plane only. -EINVAL (name), -EEXIST (the table has that column),
+ * -E2BIG (too many), -ENOMEM, with a line in err. */
+int canp_plan_widen(struct canp_plan *plan, unsigned slot, const struct canp_plan_extra *extra,
+		    unsigned nr, struct canp_strbuf *err);
 
 /* Table of a slot; NULL for DROP and UNKNOWN and for unwanted fixed slots. */
 const struct canp_table *canp_plan_table(const struct canp_plan *plan, unsigned slot);

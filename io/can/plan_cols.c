@@ -191,7 +191,7 @@ static void cols_sa(struct canp_col *c)
 	c->mux_parent = -1;
 }
 
-static void cols_finish(struct canp_table *t)
+void plan_finish_columns(struct canp_table *t)
 {
 	uint64_t bits = 64; /* the timestamp */
 	unsigned need = 0;
@@ -281,7 +281,7 @@ int plan_make_table(struct plan *p, struct plan_def *d)
 		cols_signal(p, d, s, &cols[s->col]);
 		cols_window(t, wins, s->dbc, &cols[s->col]);
 	}
-	cols_finish(t);
+	plan_finish_columns(t);
 	return p->mem.failed ? -ENOMEM : 0;
 }
 
@@ -320,7 +320,7 @@ static void cols_make_fixed(struct plan *p, struct canp_table *t, const struct c
 	t->cols = c;
 	t->nr_cols = nr;
 	t->layout_hash = canp_hash_bytes(t->name, strlen(t->name));
-	cols_finish(t);
+	plan_finish_columns(t);
 }
 
 #define COLS_FLAG(name, text, flag)                                                                \

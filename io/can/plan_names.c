@@ -183,6 +183,14 @@ int plan_name_tables(struct plan *p)
 	return p->mem.failed ? -ENOMEM : 0;
 }
 
+bool plan_name_reserved(const char *name)
+{
+	for (size_t i = 0; i < CANP_ARRAY_SIZE(names_reserved); i++)
+		if (!strcasecmp(name, names_reserved[i]))
+			return true;
+	return false;
+}
+
 void plan_name_columns(struct plan *p, struct plan_def *d)
 {
 	struct names_set set, labels;

@@ -4,7 +4,8 @@
  * plan.c reads the DBCs and runs the steps in order; plan_j1939.c says which messages are J1939,
  * CAN FD or need a transport protocol; plan_map.c decides which definition an id means on each bus;
  * plan_names.c names tables and columns; plan_select.c applies --select and --exclude; plan_mux.c
- * finds multiplexors; plan_cols.c lays out columns and windows.
+ * finds multiplexors; plan_cols.c lays out columns and windows; plan_extra.c adds the columns of
+ * plugins afterwards.
  *
  * A definition is one message of one DBC; equal ones of several DBCs are one definition. The names
  * are given before the selection, so a selection never renames what it leaves.
@@ -116,9 +117,14 @@ int plan_make_maps(struct plan *p);
 /* Replaces definition numbers by slots. */
 void plan_finish_maps(struct plan *p);
 
+/* plan.c: the schema hash, again after the tables changed. 0 or -ENOMEM. */
+int plan_hash(struct plan *p);
+
 /* plan_names.c: tables (reachable definitions) and the columns of one definition. */
 int plan_name_tables(struct plan *p);
 void plan_name_columns(struct plan *p, struct plan_def *d);
+/* A name that sinks or partitions use themselves. */
+bool plan_name_reserved(const char *name);
 
 /* plan_select.c */
 void plan_parse_patterns(struct plan *p, const char *text, struct plan_patterns *out);
@@ -132,5 +138,7 @@ void plan_resolve_mux(struct plan *p, struct plan_def *d);
 void plan_check_signals(struct plan *p, struct plan_def *d); /* usable, need */
 int plan_make_table(struct plan *p, struct plan_def *d);
 void plan_make_fixed(struct plan *p);
+/* row_bytes and need, once the columns are there. */
+void plan_finish_columns(struct canp_table *t);
 
 #endif

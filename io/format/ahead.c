@@ -34,15 +34,26 @@ enum block_state { BLOCK_FREE, BLOCK_BUSY, BLOCK_DONE };
 
 struct ahead_block {
 	struct canp_inflate_job job; /* first: the decoder hands it back */
-	uint64_t pos;
+	uint64_t file, pos;
 	uint8_t *data, *side;
 	enum block_state state;
 	bool copied;
 	bool unwanted; /* BUSY: free when it ends */
 };
 
+/* A file that comes after the one being walked. */
+struct ahead_offer {
+	uint64_t file;
+	canp_ahead_find_fn find;
+	const uint8_t *win;
+	size_t len, cursor;
+};
+
 struct canp_ahead {
 	struct canp_inflate_x4 *x4;
+	uint64_t file, next;                         /* being walked; to be opened, 0: unknown */
+	struct ahead_offer offer[CANP_AHEAD_OFFERS]; /* in the order they will be opened */
+	unsigned nr_offers;
 	struct ahead_block block[AHEAD_BLOCKS];
 	uint8_t free[AHEAD_BLOCKS]; /* stack of free blocks */
 	unsigned nr_free, nr_busy;
@@ -159,11 +170,11 @@ static void block_drop(struct canp_ahead *a, struct ahead_block *b)
 		block_free(a, b);
 }
 
-/* Drops what lies before pos: the walker never goes back. */
+/* Drops what lies before pos in the file being walked: the walker never goes back. */
 static void drop_before(struct canp_ahead *a, uint64_t pos)
 {
 	for (unsigned i = 0; i < AHEAD_BLOCKS; i++)
-		if (a->block[i].pos < pos)
+		if (a->block[i].file == a->file && a->block[i].pos < pos)
 			block_drop(a, &a->block[i]);
 }
 
@@ -172,7 +183,8 @@ static struct ahead_block *block_at(struct canp_ahead *a, uint64_t pos)
 	for (unsigned i = 0; i < AHEAD_BLOCKS; i++) {
 		struct ahead_block *b = &a->block[i];
 
-		if (b->pos == pos && b->state != BLOCK_FREE && !b->unwanted && b != a->taken)
+		if (b->pos == pos && b->file == a->file && b->state != BLOCK_FREE && !b->unwanted &&
+		    b != a->taken)
 			return b;
 	}
 	return NULL;
@@ -194,18 +206,17 @@ static void ahead_work(struct canp_ahead *a)
 
 /* ---- the chain ------------------------------------------------------------------------------- */
 
-static void ahead_submit(struct canp_ahead *a, const uint8_t *p, size_t left,
-			 const struct canp_ahead_found *f)
+static void block_submit(struct canp_ahead *a, uint64_t file, uint64_t pos, const uint8_t *in,
+			 bool copy, const struct canp_ahead_found *f)
 {
 	struct ahead_block *b = &a->block[a->free[--a->nr_free]];
-	const uint8_t *in = p + f->in;
 
-	b->pos = a->cursor + f->pos;
+	b->file = file;
+	b->pos = pos;
 	b->state = BLOCK_BUSY;
 	b->unwanted = false;
-	b->copied = !a->eof && f->in_len <= AHEAD_SIDE &&
-		    left - f->advance < AHEAD_COPY_MEMBERS * f->advance;
-	if (b->copied) {
+	b->copied = copy;
+	if (copy) {
 		memcpy(b->side, in, f->in_len);
 		in = b->side;
 		a->stats.copied++;
@@ -219,28 +230,68 @@ static void ahead_submit(struct canp_ahead *a, const uint8_t *p, size_t left,
 	canp_inflate_x4_submit(a->x4, &b->job);
 }
 
+static void ahead_submit(struct canp_ahead *a, const uint8_t *p, size_t left,
+			 const struct canp_ahead_found *f)
+{
+	bool copy = !a->eof && f->in_len <= AHEAD_SIDE &&
+		    left - f->advance < AHEAD_COPY_MEMBERS * f->advance;
+
+	block_submit(a, a->file, a->cursor + f->pos, p + f->in, copy, f);
+}
+
+/* One member of the files after this one; false: they have none to offer. */
+static bool offer_submit(struct canp_ahead *a)
+{
+	for (unsigned i = 0; i < a->nr_offers; i++) {
+		struct ahead_offer *o = &a->offer[i];
+
+		while (o->cursor < o->len) {
+			struct canp_ahead_found f = {.advance = 0};
+			size_t at = o->cursor;
+
+			if (!o->find(NULL, o->win + at, o->len - at, &f) || f.in_len > AHEAD_SIDE) {
+				/* What follows cannot be told before the walker is there, nor can
+				 * any file behind it: its blocks would be in the way. */
+				return false;
+			}
+			CANP_ASSERT(f.advance && f.in + f.in_len <= o->len - at);
+			o->cursor += f.advance;
+			if (f.skip)
+				continue;
+			block_submit(a, o->file, at + f.pos, o->win + at + f.in, true, &f);
+			a->stats.early++;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The next member of the window, or -1 when there is none. 0: one that is not for the lanes. */
+static int window_submit(struct canp_ahead *a)
+{
+	struct canp_ahead_found f = {.advance = 0};
+	uint64_t at = a->cursor - a->base;
+	size_t left;
+
+	if (a->cursor < a->base || at >= a->len)
+		return -1;
+	left = a->len - (size_t)at;
+	if (!a->find(a->arg, a->win + at, left, &f))
+		return -1;
+	CANP_ASSERT(f.advance && f.in + f.in_len <= left);
+	if (!f.skip)
+		ahead_submit(a, a->win + at, left, &f);
+	a->cursor += f.advance;
+	return !f.skip;
+}
+
 /* Gives every lane a member while there are members and blocks. */
 static void ahead_fill(struct canp_ahead *a)
 {
-	struct canp_ahead_found f;
-
-	while (!a->off && !a->starved && a->nr_free && a->nr_busy < CANP_INFLATE_LANES) {
-		uint64_t at = a->cursor - a->base;
-		size_t left;
-
-		if (a->cursor < a->base || at >= a->len) {
-			a->starved = true;
+	while (!a->off && a->nr_free && a->nr_busy < CANP_INFLATE_LANES) {
+		a->starved = a->starved || window_submit(a) < 0;
+		if (a->starved && (!a->eof || !offer_submit(a)))
 			return;
-		}
-		left = a->len - (size_t)at;
-		f = (struct canp_ahead_found){.advance = 0};
-		a->starved = !a->find(a->arg, a->win + at, left, &f);
-		if (a->starved)
-			return;
-		CANP_ASSERT(f.advance && f.in + f.in_len <= left);
-		if (!f.skip)
-			ahead_submit(a, a->win + at, left, &f);
-		a->cursor += f.advance;
 	}
 }
 
@@ -309,16 +360,78 @@ const struct canp_inflate_job *canp_ahead_take(struct canp_ahead *a, uint64_t po
 
 /* ---- files and windows ----------------------------------------------------------------------- */
 
+/* Blocks of files that will not be opened next, or not at all. */
+static void drop_strangers(struct canp_ahead *a)
+{
+	for (unsigned i = 0; i < AHEAD_BLOCKS; i++) {
+		bool known = a->block[i].file == a->file;
+
+		for (unsigned o = 0; o < a->nr_offers; o++)
+			known |= a->block[i].file == a->offer[o].file;
+		if (!known)
+			block_drop(a, &a->block[i]);
+	}
+}
+
+void canp_ahead_next(struct canp_ahead *a, uint64_t file)
+{
+	if (a)
+		a->next = file;
+}
+
+bool canp_ahead_wants(const struct canp_ahead *a)
+{
+	return a && a->nr_offers < CANP_AHEAD_OFFERS;
+}
+
+bool canp_ahead_offer(struct canp_ahead *a, uint64_t file, const struct canp_ahead_start *start,
+		      const uint8_t *win, size_t len)
+{
+	size_t first = a && start ? start->first(win, len) : len;
+
+	if (first >= len || !canp_ahead_wants(a))
+		return false;
+	a->offer[a->nr_offers++] = (struct ahead_offer){
+		.file = file, .find = start->find, .win = win, .len = len, .cursor = first};
+	return true;
+}
+
+/* Forgets the first n offers. */
+static void offers_drop(struct canp_ahead *a, unsigned n)
+{
+	a->nr_offers -= n;
+	memmove(a->offer, a->offer + n, a->nr_offers * sizeof(a->offer[0]));
+	drop_strangers(a);
+}
+
+void canp_ahead_withdraw(struct canp_ahead *a)
+{
+	if (a)
+		offers_drop(a, a->nr_offers);
+}
+
 void canp_ahead_open(struct canp_ahead *a)
 {
+	unsigned i = 0;
+
 	if (!a)
 		return;
 	ahead_release(a);
 	drop_before(a, UINT64_MAX);
+	a->file = a->next;
+	a->next = 0;
 	a->find = NULL;
 	a->cursor = 0;
 	a->used = a->lost = 0;
 	a->off = false;
+	while (i < a->nr_offers && a->offer[i].file != a->file)
+		i++;
+	if (i < a->nr_offers) {
+		a->cursor = a->offer[i].cursor;
+		offers_drop(a, i + 1); /* those in front were given up */
+	} else if (!a->file) {
+		offers_drop(a, i);
+	}
 }
 
 void canp_ahead_window(struct canp_ahead *a, canp_ahead_find_fn find, void *arg, const uint8_t *win,

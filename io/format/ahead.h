@@ -16,6 +16,10 @@
  * copied beside their block, so that they may stay in flight while the walker asks for the next
  * window, with those members still in it (canp_ahead_ready()).
  *
+ * Where a file ends, the lanes go on with the files after it, whose starts the host has offered
+ * (canp_ahead_offer()): small files hold fewer members than there are lanes. What is decoded of
+ * them is kept for the walker that will open them.
+ *
  * A context is lent through struct canp_format_host and belongs to one walker at a time; all calls
  * on the walking thread. Nothing is allocated. Private to io/format but for the first two parts.
  */
@@ -45,6 +49,7 @@ struct canp_ahead_stats {
 	uint64_t taken;   /* members delivered from a block */
 	uint64_t dropped; /* decoded for nothing */
 	uint64_t copied;  /* members whose input was copied */
+	uint64_t early;   /* members submitted before their file was opened */
 	/* How often the decoder was called with so many lanes busy: the last should dominate. */
 	uint64_t lanes[CANP_INFLATE_LANES + 1];
 };
@@ -55,6 +60,25 @@ size_t canp_ahead_bytes(void);
  * no walker uses it. engine: as canp_ahead_engine() returned it. */
 struct canp_ahead *canp_ahead_init(void *mem, enum canp_inflate_engine engine);
 const struct canp_ahead_stats *canp_ahead_stats(const struct canp_ahead *a);
+
+/* Files the host may offer at once. */
+#define CANP_AHEAD_OFFERS 4u
+
+/* How to find members in a file that nobody has opened yet. */
+struct canp_ahead_start;
+
+/* The file that the next canp_ahead_open() begins: files offered before it count as given up, those
+ * after it stay offered. Without this call before it all are given up. file is any number but 0, a
+ * different one for each file. */
+void canp_ahead_next(struct canp_ahead *a, uint64_t file);
+/* The start win[0..len) of a file that will be opened after those offered before. The window must
+ * stay until the file is opened or withdrawn. False: no place, or not a file with such a start. */
+bool canp_ahead_offer(struct canp_ahead *a, uint64_t file, const struct canp_ahead_start *start,
+		      const uint8_t *win, size_t len);
+/* There is room for another offer. */
+bool canp_ahead_wants(const struct canp_ahead *a);
+/* The files offered will not be opened, or their windows go away. */
+void canp_ahead_withdraw(struct canp_ahead *a);
 
 /* ---- for walkers: a NULL context is allowed everywhere and means no look-ahead --------------- */
 
@@ -72,6 +96,13 @@ struct canp_ahead_found {
  * function of the bytes and of arg; it need not be right. advance > 0, in + in_len <= len. */
 typedef bool (*canp_ahead_find_fn)(void *arg, const uint8_t *p, size_t len,
 				   struct canp_ahead_found *found);
+
+/* Of a format: where the chain of members begins in a file that starts with head (at most len), and
+ * a find that is called without an arg. */
+struct canp_ahead_start {
+	size_t (*first)(const uint8_t *head, size_t len);
+	canp_ahead_find_fn find;
+};
 
 /* A file begins. */
 void canp_ahead_open(struct canp_ahead *a);

@@ -531,6 +531,13 @@ static int blf_probe(const uint8_t *head, size_t len)
 	return size >= FILE_HEADER && size <= FILE_HEADER_MAX ? 100 : 50;
 }
 
+static size_t blf_first(const uint8_t *head, size_t len)
+{
+	return blf_probe(head, len) == 100 ? canp_min((size_t)canp_le32(head + 4), len) : len;
+}
+
+static const struct canp_ahead_start blf_start = {.first = blf_first, .find = blf_find};
+
 const struct canp_format canp_fmt_blf = {
 	.name = "blf",
 	.text = "Vector BLF (binary logging format)",
@@ -539,4 +546,5 @@ const struct canp_format canp_fmt_blf = {
 	.open = blf_open,
 	.walk = blf_walk,
 	.close = blf_close,
+	.ahead = &blf_start,
 };

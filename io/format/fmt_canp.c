@@ -302,10 +302,11 @@ static bool canpf_find(void *arg, const uint8_t *p, size_t len, struct canp_ahea
 {
 	size_t n;
 
-	if (len < BLOCK_PROBE || !looks_like_block(arg, p))
+	(void)arg;
+	if (len < BLOCK_PROBE || !gzip_follows(p))
 		return false;
 	n = canp_be32(p + BLOCK_LENGTH);
-	if (n > WHOLE_MAX || n > len - BLOCK_HEADER)
+	if (n < GZIP_MIN || n > WHOLE_MAX || n > len - BLOCK_HEADER)
 		return false;
 	f->in = BLOCK_HEADER;
 	f->in_len = n;
@@ -578,6 +579,13 @@ static int canpf_probe(const uint8_t *head, size_t len)
 	return n >= GZIP_MIN && n <= CANP_WALK_MEMBER_MAX + (CANP_WALK_MEMBER_MAX >> 8) ? 80 : 0;
 }
 
+static size_t canpf_first(const uint8_t *head, size_t len)
+{
+	return canpf_probe(head, len) ? 0 : len;
+}
+
+static const struct canp_ahead_start canpf_start = {.first = canpf_first, .find = canpf_find};
+
 const struct canp_format canp_fmt_canp = {
 	.name = "canp",
 	.text = "CANP container (35-byte headers, one gzip member each)",
@@ -586,4 +594,5 @@ const struct canp_format canp_fmt_canp = {
 	.open = canpf_open,
 	.walk = canpf_walk,
 	.close = canpf_close,
+	.ahead = &canpf_start,
 };

@@ -21,6 +21,7 @@
 #include "io/can/group.h"
 
 struct canp_ahead;
+struct canp_ahead_start;
 
 /* The most a walker may leave unconsumed when more input is to come. */
 #define CANP_FORMAT_STRADDLE (512u * 1024u)
@@ -98,6 +99,8 @@ struct canp_format {
 	enum canp_walk (*walk)(void *scratch, const uint8_t *win, size_t len, uint64_t base,
 			       bool eof, size_t *consumed);
 	void (*close)(void *scratch, struct canp_format_stats *stats);
+	/* For canp_ahead_offer(); NULL: members cannot be found before the file is opened. */
+	const struct canp_ahead_start *ahead;
 };
 
 /* The registry: NULL-terminated array in probe order. */
@@ -109,6 +112,9 @@ extern const struct canp_format *const canp_formats[];
 size_t canp_format_probe_scratch(void);
 const struct canp_format *canp_format_probe(const uint8_t *head, size_t len, void *scratch,
 					    bool *gz);
+
+/* The same for a file that is not gzip'd; NULL for one that is. Cheap: nothing is inflated. */
+const struct canp_format *canp_format_probe_plain(const uint8_t *head, size_t len);
 
 /* Format of a name as in --format: "canp", "blf", "candump", each also as "gz+<name>". NULL when
  * there is none. Any thread. */

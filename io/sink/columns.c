@@ -57,7 +57,7 @@ int canp_runb_init(struct canp_runb *b, const struct canp_runb_opts *o)
 	if (o->table->nr_cols > CANP_RUN_COL_SLOTS * CANP_RUN_COLS_PER_SLOT)
 		return -E2BIG;
 	CANP_ASSERT(rows <= CANP_RUN_ROWS_MAX && rows % CANP_CHUNK_ROWS == 0);
-	CANP_ASSERT(o->table->stride >= 16 && o->table->stride <= 80);
+	CANP_ASSERT(o->table->stride >= 16 && o->table->stride <= CANP_RUN_STRIDE_MAX);
 	memset(b, 0, sizeof(*b));
 	b->o = *o;
 	b->o.run_rows = table_has_bytes(o->table) ? canp_min(rows, RUNB_ROWS_BYTES) : rows;

@@ -16,6 +16,7 @@
 #include "core/base/assert.h"
 #include "core/base/err.h"
 #include "core/base/units.h"
+#include "io/observe_shard.h"
 #include "io/stage.h"
 
 static const char *const part_ext[] = {[CANP_SINK_PARQUET] = "parquet", [CANP_SINK_CSV] = "csv"};
@@ -251,11 +252,26 @@ int canp_part_place(struct canp_part *p, const struct canp_run *run)
 	return rc;
 }
 
+int canp_part_settle(struct canp_part *p)
+{
+	int rc;
+
+	if (p->state != CANP_PART_OPEN || p->set->kind == CANP_SINK_CSV || !canp_pqw_busy(p->pqw))
+		return 0;
+	rc = canp_pqw_step(p->pqw) ? 1 : 0;
+	part_share_staging(p);
+	if (canp_out_error(p->out, NULL))
+		return part_fail(p, canp_out_error(p->out, NULL), "cannot write");
+	return rc;
+}
+
 bool canp_part_full(const struct canp_part *p)
 {
 	if (p->state != CANP_PART_OPEN)
 		return false;
-	if (canp_out_pos(p->out) >= CANP_PART_BYTES_MAX)
+	if (p->set->kind == CANP_SINK_CSV && p->csv.row)
+		return false; /* in the middle of a run, which belongs into one file */
+	if (p->set->part_bytes && canp_out_pos(p->out) >= p->set->part_bytes)
 		return true;
 	return p->set->kind == CANP_SINK_PARQUET && canp_pqw_groups(p->pqw) >= CANP_PART_GROUPS_MAX;
 }
@@ -291,6 +307,7 @@ static void part_published(struct canp_out *o, int err, void *arg)
 	if (*p->table->message)
 		p->set->rows_published += p->rows;
 	p->set->values_published += p->values;
+	canp_observe_part_end(p->set->obs, p->seq, (uint64_t)(uintptr_t)p);
 	p->seq++;
 	p->state = CANP_PART_CLOSED;
 	part_closed(p);
@@ -320,6 +337,7 @@ int canp_part_finish(struct canp_part *p)
 	if (canp_out_error(p->out, NULL))
 		return part_fail(p, canp_out_error(p->out, NULL), "cannot write");
 	p->state = CANP_PART_PUBLISHING;
+	canp_observe_part_begin(p->set->obs, p->seq, (uint64_t)(uintptr_t)p);
 	p->set->finishing++;
 	canp_out_finish(p->out, part_published, p);
 	return 0;

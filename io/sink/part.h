@@ -23,12 +23,12 @@
 
 enum canp_part_kind { CANP_SINK_PARQUET, CANP_SINK_CSV };
 
-/* A part rolls into the next file at this size or this many row groups. */
-#define CANP_PART_BYTES_MAX  (1ULL << 30)
+/* A part rolls into the next file at set->part_bytes or this many row groups. */
 #define CANP_PART_GROUPS_MAX 1024u
 
 /* What all parts of one owner share. Filled by the writer; read-only afterwards but for counters.
  */
+struct canp_observe_shard;
 struct canp_stage_clock;
 struct canp_partset {
 	enum canp_part_kind kind;
@@ -40,8 +40,10 @@ struct canp_partset {
 	const struct canp_devices *devices;
 	int out_fd; /* dataset directory */
 	enum canp_io_policy policy;
+	uint64_t part_bytes; /* 0: no limit */
 	uint32_t rowgroup_rows, run_rows;
 	bool ts_ns, device_column, enum_labels, wait_on_space;
+	struct canp_observe_shard *obs; /* who watches; may be NULL */
 	/* For canp-bench, see io/stage.h: no files are made; the clock that only the output layer
 	 * runs on. NULL and false in every real job. */
 	bool discard;
@@ -88,7 +90,11 @@ struct canp_part {
 int canp_part_open(struct canp_part *p, struct canp_out *mem);
 /* Takes a run. 0: taken, the run may go home; 1: come back; -errno: failed. */
 int canp_part_place(struct canp_part *p, const struct canp_run *run);
-/* True when the open file has reached its size or row-group limit. */
+/* Writes the row group that the run placed last has closed, if it did. 0: done, and the size of the
+ * file is that of the rows placed, whatever the timing; 1: come back; -errno: failed. */
+int canp_part_settle(struct canp_part *p);
+/* True when the open file, which is settled, has reached its size or row-group limit; never in the
+ * middle of a run. */
 bool canp_part_full(const struct canp_part *p);
 /* Writes the end of the file and starts publishing. 0: publishing has begun (or nothing was open);
  * 1: come back; -errno. Publishing ends by itself; set->finishing counts it. */

@@ -224,7 +224,8 @@ static void json_double(struct canp_strbuf *sb, const char *key, double v)
 
 static void json_mux(struct canp_strbuf *sb, const struct canp_table *t, const struct canp_col *c)
 {
-	if (c->mux_parent < 0)
+	/* What stands behind a plugin's column is presence, no signal. */
+	if (c->mux_parent < 0 || c->plugin)
 		return;
 	canp_strbuf_puts(sb, ",\"mux\":{\"by\":");
 	json_string(sb, t->cols[c->mux_parent].dbc_name);

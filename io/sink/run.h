@@ -7,6 +7,11 @@
  * Runs under CANP_RUN_RAW_ROWS rows travel as raw chunk records; the owner packs consecutive ones
  * into one page.
  *
+ * The descriptors of the work: what goes in is a struct canp_unit (io/unit.h: files from..to,
+ * bytes, its number is the order of all rows), a window of it is a struct canp_ingest_window
+ * (offset in the file), what comes out is a run: unit, seq inside it, table, origins (file, device,
+ * bus) with the rows of each, and the slots that hold the bytes.
+ *
  * Everything of a run lives in page slots: the run itself is one slot, the column descriptors are
  * slots of CANP_RUN_COLS_PER_SLOT entries, raw records are whole slots, all byte streams are chains
  * of segments. canp_run_free() therefore needs nothing but the pool.
@@ -93,10 +98,11 @@ CANP_STATIC_ASSERT(offsetof(struct canp_runcol, val) == 64, "a chunk touches one
 #define CANP_RUN_COLS_PER_SLOT (CANP_PAGE_SLOT_BYTES / (uint32_t)sizeof(struct canp_runcol))
 #define CANP_RUN_COL_SLOTS     256u
 
-/* Raw records: whole slots of CANP_RUN_RAW_PER_SLOT(stride) records each. Eleven slots hold
- * 1,023 records of the widest class (80 bytes). */
+/* Raw records: whole slots of CANP_RUN_RAW_PER_SLOT(stride) records each. The slots hold 1,023
+ * records of the widest kind: 80 bytes of CAN FD and the columns of plugins. */
+#define CANP_RUN_STRIDE_MAX           256u
 #define CANP_RUN_RAW_PER_SLOT(stride) ((CANP_PAGE_SLOT_BYTES / (stride)) & ~7u)
-#define CANP_RUN_RAW_SLOTS            11u
+#define CANP_RUN_RAW_SLOTS            32u
 
 struct canp_run {
 	struct canp_msg msg;   /* first member: a run is a lane message */

@@ -298,7 +298,11 @@ static int writer_place(struct canp_writer *w, const struct canp_run *run)
 	struct canp_part *p = &w->parts[i];
 	int rc;
 
-	/* Rolled at the size limit: the next run opens the next file. */
+	/* Rolled at the size limit: the next run opens the next file. How much of a closed row
+	 * group is written already depends on timing, so it is written first. */
+	rc = canp_part_settle(p);
+	if (rc)
+		return rc;
 	if (canp_part_full(p) || p->state == CANP_PART_ENDING) {
 		rc = canp_part_finish(p);
 		if (rc)

@@ -189,7 +189,7 @@ enum canp_io_policy canp_fsinfo_read_policy(const struct canp_fsinfo *fi, int re
 {
 	bool direct = canp_fsinfo_can_direct(fi);
 
-	if (wish == CANP_IO_BUFFERED || wish == CANP_IO_DONTCACHE)
+	if (wish == CANP_IO_BUFFERED || wish == CANP_IO_DONTCACHE || wish == CANP_IO_MMAP)
 		return wish;
 	/* A direct read of cached data throws the cache's work away and goes to the disk again. But
 	 * a buffered read that meets a missing page is handed to a kernel worker, which waits and
@@ -201,7 +201,7 @@ enum canp_io_policy canp_fsinfo_read_policy(const struct canp_fsinfo *fi, int re
 
 enum canp_io_policy canp_fsinfo_write_policy(const struct canp_fsinfo *fi, enum canp_io_policy wish)
 {
-	if (wish == CANP_IO_BUFFERED)
+	if (wish == CANP_IO_BUFFERED || wish == CANP_IO_MMAP)
 		return CANP_IO_BUFFERED;
 	if (wish != CANP_IO_DONTCACHE && canp_fsinfo_can_direct(fi))
 		return CANP_IO_DIRECT;
@@ -209,10 +209,9 @@ enum canp_io_policy canp_fsinfo_write_policy(const struct canp_fsinfo *fi, enum 
 }
 
 static const char *const policy_names[] = {
-	[CANP_IO_AUTO] = "auto",
-	[CANP_IO_DIRECT] = "direct",
-	[CANP_IO_DONTCACHE] = "dontcache",
-	[CANP_IO_BUFFERED] = "buffered",
+	[CANP_IO_AUTO] = "auto",           [CANP_IO_DIRECT] = "direct",
+	[CANP_IO_DONTCACHE] = "dontcache", [CANP_IO_BUFFERED] = "buffered",
+	[CANP_IO_MMAP] = "mmap",
 };
 
 int canp_io_policy_parse(const char *text, enum canp_io_policy *out)
@@ -228,5 +227,5 @@ int canp_io_policy_parse(const char *text, enum canp_io_policy *out)
 
 const char *canp_io_policy_name(enum canp_io_policy policy)
 {
-	return policy <= CANP_IO_BUFFERED ? policy_names[policy] : "unknown";
+	return policy <= CANP_IO_MMAP ? policy_names[policy] : "unknown";
 }

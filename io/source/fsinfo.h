@@ -18,6 +18,7 @@ enum canp_io_policy {
 	CANP_IO_DIRECT,    /* O_DIRECT: no page cache, aligned */
 	CANP_IO_DONTCACHE, /* RWF_DONTCACHE: page cache, dropped behind us (Linux 6.14) */
 	CANP_IO_BUFFERED,
+	CANP_IO_MMAP, /* reading only: the file is memory, see mapfile.h */
 };
 
 /* Newer than Debian 12's headers; probed, never assumed. */
@@ -68,7 +69,7 @@ enum canp_io_policy canp_fsinfo_write_policy(const struct canp_fsinfo *fi,
 /* True when aligned direct I/O (CANP_IO_ALIGN) is offered. Pure. */
 bool canp_fsinfo_can_direct(const struct canp_fsinfo *fi);
 
-/* "auto", "direct", "dontcache", "buffered". parse: 0 or -EINVAL, *out untouched then. */
+/* "auto", "direct", "dontcache", "buffered", "mmap". parse: 0 or -EINVAL, *out untouched then. */
 int canp_io_policy_parse(const char *text, enum canp_io_policy *out);
 const char *canp_io_policy_name(enum canp_io_policy policy);
 /* Name of a file system by its magic, "other" when not in our table. Constant string. */

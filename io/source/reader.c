@@ -10,8 +10,6 @@
  * After an error the slice is read in smaller pieces (1 MiB, 64 KiB, 4 KiB), so that everything
  * before the unreadable block is still delivered and the fault names the block.
  */
-#include "io/source/reader.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -19,61 +17,13 @@
 #include <unistd.h>
 
 #include "core/base/assert.h"
-#include "core/base/list.h"
 #include "core/base/units.h"
-#include "core/runtime/ring.h"
-#include "io/format/format.h"
+#include "io/source/reader_priv.h"
 
 /* Fruitless attempts at one place before it counts as unreadable. */
 #define READER_STALLS_MAX 64u
 /* Pieces shrink by this factor after an error, down to one block. */
 #define READER_SHRINK 16u
-
-struct reader_slice {
-	struct canp_list link; /* reader's free list, or stream's slices in file order */
-	struct canp_ring_op op;
-	struct canp_stream *stream;
-	uint8_t *data;  /* behind the head room */
-	uint64_t off;   /* of data[0] in the file */
-	uint32_t want;  /* bytes of the file that belong here */
-	uint32_t got;   /* of these, contiguous from data[0] */
-	uint32_t high;  /* most that got ever was: only what goes beyond is progress */
-	uint32_t pos;   /* where the running operation lands */
-	uint32_t piece; /* most bytes per operation */
-	uint32_t stalls;
-	enum canp_io_policy policy; /* the running operation was submitted with */
-	int err;
-	bool busy;
-};
-
-struct canp_stream {
-	struct canp_list link; /* reader's open streams in open order, or its free ones */
-	struct canp_reader *reader;
-	int fd;
-	enum canp_io_policy policy;
-	bool open, stop, more, eof;
-	unsigned busy; /* slices with an operation in flight */
-	uint64_t size; /* where reading ends */
-	uint64_t next; /* first byte not requested yet */
-	const uint8_t *win;
-	size_t len;
-	uint64_t base;            /* file offset of win[0] */
-	const uint8_t *mem;       /* the whole file, not read; NULL: the file is open as fd */
-	struct reader_slice *cur; /* holds win; NULL: none */
-	struct canp_list slices;
-	struct canp_fault fault;
-};
-
-struct canp_reader {
-	struct canp_ring *ring;
-	struct canp_reader_opts opts;
-	struct canp_list free_slices, streams, free_streams;
-	unsigned inflight;
-	unsigned nr_open; /* closing ones included */
-	struct canp_reader_stats stats;
-	struct canp_stream *stream_tab;
-	struct reader_slice *slice_tab;
-};
 
 /* What an empty window points at. */
 static const uint8_t reader_nothing[CANP_FORMAT_TAIL_PAD];
@@ -85,6 +35,7 @@ void canp_reader_opts_init(struct canp_reader_opts *opts)
 	opts->slice_bytes = CANP_MIB;
 	opts->depth = 4;
 	opts->streams = 8;
+	opts->serial = false;
 }
 
 static bool opts_valid(const struct canp_reader_opts *o)
@@ -295,6 +246,12 @@ static void slice_release(struct reader_slice *sl)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
+/* There is something to be walked before more is needed. */
+static bool stream_has_work(const struct canp_stream *s)
+{
+	return (s->len > 0 && !s->more) || !canp_list_empty(&s->slices);
+}
+
 /* Turns free slots into reads, oldest stream first. */
 static void reader_fill(struct canp_reader *r)
 {
@@ -304,9 +261,14 @@ static void reader_fill(struct canp_reader *r)
 		struct canp_stream *s = canp_container_of(pos, struct canp_stream, link);
 
 		while (!s->stop && s->next < s->size) {
-			struct canp_list *n = canp_list_pop(&r->free_slices);
+			struct canp_list *n;
 			struct reader_slice *sl;
 
+			/* The slot more than depth is for the window, not for a read. */
+			if (r->inflight >= r->opts.depth ||
+			    (canp_unlikely(r->opts.serial) && stream_has_work(s)))
+				return;
+			n = canp_list_pop(&r->free_slices);
 			if (!n)
 				return;
 			sl = canp_container_of(n, struct reader_slice, link);
@@ -330,6 +292,7 @@ static void stream_gone(struct canp_stream *s)
 {
 	struct canp_reader *r = s->reader;
 
+	canp_mapfile_close(&s->map);
 	if (s->fd >= 0) {
 		canp_ring_file_del(r->ring, s->fd);
 		close(s->fd);
@@ -361,6 +324,7 @@ static void slice_done(struct canp_ring_op *op)
 		slice_failed(sl, op->res);
 	else
 		slice_read(sl, (uint32_t)op->res);
+	reader_fill(r); /* there may be a free slot that depth has kept from being used */
 }
 
 /* Opens and asks for the facts; *fi->size is the size now. The descriptor or -errno. */
@@ -386,8 +350,7 @@ static int file_open(const char *path, struct canp_fsinfo *fi)
 	return fd;
 }
 
-/* A free stream, open and empty. */
-static struct canp_stream *stream_take(struct canp_reader *r)
+struct canp_stream *canp_reader_stream_take(struct canp_reader *r)
 {
 	struct canp_stream *s =
 		canp_container_of(canp_list_pop(&r->free_streams), struct canp_stream, link);
@@ -399,6 +362,7 @@ static struct canp_stream *stream_take(struct canp_reader *r)
 	s->len = 0;
 	s->base = 0;
 	s->mem = NULL;
+	s->map.base = NULL;
 	s->cur = NULL;
 	memset(&s->fault, 0, sizeof(s->fault));
 	r->nr_open++;
@@ -428,11 +392,15 @@ int canp_reader_open(struct canp_reader *r, const char *path, uint64_t size,
 		(void)fcntl(fd, F_SETFL, 0);
 		r->stats.fallbacks++;
 	}
-	s = stream_take(r);
+	s = canp_reader_stream_take(r);
 	s->fd = fd;
 	canp_ring_file_add(r->ring, fd);
 	s->policy = policy;
 	s->size = canp_min(size, fi.size);
+	if (policy == CANP_IO_MMAP && s->size > 0 && canp_reader_map(s, fd) < 0) {
+		s->policy = policy = CANP_IO_BUFFERED;
+		r->stats.fallbacks++;
+	}
 	if (size != UINT64_MAX && fi.size < size)
 		canp_fault_set(&s->fault, CANP_FAULT_TRUNCATED, fi.size, size - fi.size,
 			       "file shrank from %llu to %llu bytes since it was listed",
@@ -446,45 +414,13 @@ int canp_reader_open(struct canp_reader *r, const char *path, uint64_t size,
 	return 0;
 }
 
-int canp_reader_open_mem(struct canp_reader *r, const uint8_t *data, uint64_t size,
-			 struct canp_stream **out)
+void canp_reader_end_fault(struct canp_stream *s, uint64_t end, int err)
 {
-	struct canp_stream *s;
-
-	if (canp_list_empty(&r->free_streams))
-		return -EAGAIN;
-	s = stream_take(r);
-	s->policy = CANP_IO_BUFFERED;
-	s->mem = data;
-	s->size = s->next = size;
-	s->eof = size == 0;
-	*out = s;
-	return 0;
-}
-
-/* The window grows by what would have been a slice. */
-static void stream_advance_mem(struct canp_stream *s)
-{
-	size_t n =
-		(size_t)canp_min((uint64_t)s->reader->opts.slice_bytes, s->size - s->base - s->len);
-
-	s->win = s->mem + s->base;
-	s->len += n;
-	s->more = false;
-	s->eof = s->base + s->len == s->size;
-	s->reader->stats.bytes += n;
-}
-
-/* The new current slice holds the end of what can be had. */
-static void stream_at_end(struct canp_stream *s, const struct reader_slice *sl)
-{
-	uint64_t end = sl->off + sl->got;
-
 	s->eof = true;
-	if (sl->err)
+	if (err)
 		canp_fault_set(&s->fault, CANP_FAULT_IO, end, s->size - end, "read: %s",
-			       canp_strerror(sl->err));
-	else if (sl->got < sl->want)
+			       canp_strerror(err));
+	else if (end < s->size)
 		canp_fault_set(&s->fault, CANP_FAULT_TRUNCATED, end, s->size - end,
 			       "file shrank from %llu to %llu bytes while it was read",
 			       (unsigned long long)s->size, (unsigned long long)end);
@@ -498,7 +434,7 @@ static int stream_advance(struct canp_stream *s)
 	struct reader_slice *sl;
 
 	if (canp_unlikely(s->mem != NULL)) {
-		stream_advance_mem(s);
+		canp_reader_advance_mem(s);
 		return 0;
 	}
 	if (canp_list_empty(&s->slices))
@@ -517,7 +453,7 @@ static int stream_advance(struct canp_stream *s)
 	s->cur = sl;
 	s->more = false;
 	if (sl->err || sl->got < sl->want || sl->off + sl->got == s->size)
-		stream_at_end(s, sl);
+		canp_reader_end_fault(s, sl->off + sl->got, sl->err);
 	reader_fill(s->reader);
 	return 0;
 }
@@ -554,17 +490,28 @@ int canp_reader_consume(struct canp_stream *s, size_t n, bool more)
 	if (more && !s->eof && s->len > CANP_FORMAT_STRADDLE)
 		return -EMSGSIZE;
 	s->more = more;
+	if (canp_unlikely(s->reader->opts.serial))
+		reader_fill(s->reader);
 	return 0;
 }
 
 const struct canp_fault *canp_reader_fault(const struct canp_stream *s)
 {
-	return s->eof && s->fault.code != CANP_FAULT_NONE ? &s->fault : NULL;
+	if (!s->eof)
+		return NULL;
+	if (s->fault.code == CANP_FAULT_NONE && s->map.base && canp_mapfile_torn(&s->map))
+		return &s->torn;
+	return s->fault.code != CANP_FAULT_NONE ? &s->fault : NULL;
 }
 
 enum canp_io_policy canp_stream_policy(const struct canp_stream *s)
 {
 	return s->policy;
+}
+
+bool canp_stream_requested(const struct canp_stream *s)
+{
+	return s->stop || s->next >= s->size;
 }
 
 uint64_t canp_stream_size(const struct canp_stream *s)

@@ -260,7 +260,7 @@ static int start_begin(struct canp_process_pool *p)
 	p->life = PL_RUNNING;
 	p->want = (unsigned)p->cfg.worker_count;
 	p->start_failed = 0;
-	p->stop_term = p->stop_kill = p->stop_late = false;
+	p->stop_quit = p->stop_term = p->stop_kill = p->stop_late = false;
 	p->terms = 0;
 	p->wake_at_ns = 0; /* the supervisor's first turn is to come */
 	proc_set32(&p->shm->quit, 0);

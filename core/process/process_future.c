@@ -215,7 +215,7 @@ static void result_fill(const struct proc_slot *s, uint64_t w, struct canp_proce
 	r->worker_pid = 0;
 	r->queue_ns = 0;
 	r->run_ns = 0;
-	if (proc_get32((const uint32_t *)&s->pid) && s->started_ns >= s->created_ns) {
+	if (s->pid) {
 		r->worker_pid = s->pid;
 		r->queue_ns = s->started_ns - s->created_ns;
 		r->run_ns = s->ended_ns > s->started_ns ? s->ended_ns - s->started_ns : 0;

@@ -225,7 +225,7 @@ struct canp_process_pool {
 	uint64_t oom_seen;
 	unsigned terms; /* SIGTERMs seen */
 	uint64_t stop_at_ns;
-	bool stop_term, stop_kill, stop_late;
+	bool stop_quit, stop_term, stop_kill, stop_late;
 	unsigned nr_alive; /* entries that are not free; lock */
 
 	pthread_mutex_t admin; /* start, stop, restart */
@@ -334,8 +334,9 @@ struct proc_self {
 	struct proc_entry *e;
 	struct proc_slot *s; /* of the running task */
 	unsigned entry;
-	uint64_t now_ns; /* clock as last read */
-	unsigned group, grouped;
+	uint64_t now_ns;          /* clock as last read */
+	unsigned group, grouped;  /* tasks for one look at the clock */
+	bool more;                /* the next one is there */
 	uint64_t age_ns, look_ns; /* when it looks at waiting times, at other workers */
 	uint64_t life;            /* tasks it may run; 0: any number */
 	int perf_fd[3];

@@ -5,8 +5,8 @@
  * every class that it is below goes first. Every 100 us of work it looks whether another worker has
  * something more urgent in its rings; with nothing of its own it takes what it finds there.
  *
- * The clock is read after each task, but once in up to 8 of them when they are shorter than that
- * costs; their times are then those of the group.
+ * The clock is read after each task, but once in up to 8 of them when those before were shorter
+ * than that costs and more of them wait; the last one then has the time of all, so sums are exact.
  *
  * The order of stores at the end is what makes a death at any point recoverable: result, outcome,
  * counters, `counted`, the word, `cur`.
@@ -25,6 +25,7 @@
 #define SHORT_NS    1000u
 #define LOOK_NS     (100 * (uint64_t)CANP_NS_PER_US)
 #define AGE_LOOK_NS ((uint64_t)CANP_NS_PER_MS)
+#define NEAR_NS     (10 * (uint64_t)CANP_NS_PER_MS) /* a time limit that may be over */
 #define STEAL_DEPTH 256u
 
 struct proc_self canp_process_self;
@@ -117,7 +118,8 @@ static void clock_after(struct proc_self *w)
 {
 	uint64_t before = w->now_ns, each;
 
-	if (++w->grouped < w->group)
+	if (++w->grouped < w->group && w->more &&
+	    (!w->s->deadline_ns || w->s->deadline_ns > before + NEAR_NS))
 		return;
 	w->now_ns = canp_clock_ns();
 	each = (w->now_ns - before) / w->grouped;
@@ -130,7 +132,8 @@ static void clock_after(struct proc_self *w)
 static void run_claimed(struct proc_self *w, struct proc_slot *s)
 {
 	struct proc_entry *e = w->e;
-	uint64_t start = w->now_ns, word;
+	/* It may have come after the clock was read. */
+	uint64_t start = canp_max(w->now_ns, s->created_ns), word;
 	unsigned outcome = CANP_PROCESS_OK;
 	size_t size = 0;
 	void *out = NULL;
@@ -141,7 +144,7 @@ static void run_claimed(struct proc_self *w, struct proc_slot *s)
 	s->started_ns = start;
 	rc = s->fn(s->in, s->in_size, &out, &size, s->user);
 	clock_after(w);
-	s->ended_ns = w->now_ns;
+	s->ended_ns = canp_max(w->now_ns, start);
 	s->rc = rc;
 	if (rc)
 		outcome = CANP_PROCESS_ERROR;
@@ -156,6 +159,8 @@ static void run_claimed(struct proc_self *w, struct proc_slot *s)
 	word = proc_load(s);
 	if (canp_unlikely(word & CANP_FUTURE_CANCEL))
 		outcome = CANP_PROCESS_CANCELLED;
+	else if (canp_unlikely(s->deadline_ns && s->ended_ns >= s->deadline_ns))
+		outcome = CANP_PROCESS_TIMEOUT;
 	e->cur_outcome = outcome;
 	if (canp_likely(proc_status(word) == CANP_TASK_RUNNING))
 		count_end(w, s, outcome);
@@ -245,6 +250,7 @@ static bool steal_class(struct proc_self *w, struct proc_entry *e, unsigned prio
 			return false;
 		if (!canp_future_is(word, f) || proc_status(word) != CANP_TASK_PENDING)
 			continue;
+		w->more = false;
 		if (!run_handle(w, f, NULL))
 			continue;
 		canp_stat_add(&w->e->steals, 1);
@@ -290,6 +296,7 @@ bool canp_process_run_next(struct proc_self *w)
 	i = ring_aged(w, top);
 	if (canp_unlikely(i != top))
 		f = canp_spsc_front(&w->e->q[i]);
+	w->more = canp_spsc_ahead(&w->e->q[i], 1) != NULL;
 	next = canp_spsc_ahead(&w->e->q[i], 2);
 	if (next) {
 		__builtin_prefetch(canp_future_slot(next), 1);

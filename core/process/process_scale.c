@@ -109,7 +109,7 @@ static enum canp_process_outcome death_outcome(struct canp_process_pool *p,
 		p->oom_seen = ooms;
 	if (word & CANP_FUTURE_CANCEL)
 		return CANP_PROCESS_CANCELLED;
-	if (p->life == PL_STOPPING && p->stop_term)
+	if (p->life == PL_STOPPING && p->stop_quit)
 		return CANP_PROCESS_SHUTDOWN;
 	if (oom || (killed && e->exit_status == SIGXCPU))
 		return CANP_PROCESS_RESOURCE;
@@ -227,7 +227,7 @@ static bool replace(struct canp_process_pool *p, unsigned i, bool regular)
 	if (p->zygote_dead)
 		return false;
 	if (p->life == PL_STOPPING)
-		return work && !p->stop_term;
+		return work && !p->stop_quit;
 	if (p->life != PL_RUNNING || p->shm->breaker)
 		return false;
 	/* It was to go, and only what it left is to be done; or the roll counts the attempts. */
@@ -241,7 +241,8 @@ void canp_process_dead(struct canp_process_pool *p, unsigned i, uint64_t now_ns)
 	struct proc_entry *e = &p->shm->entries[i];
 	struct proc_watch *w = &p->watch[i];
 	bool ready = w->seen || e->ready_ns;
-	bool regular = w->retiring && e->exit_code == CLD_EXITED && e->exit_status == 0;
+	bool regular = w->retiring && ((e->exit_code == CLD_EXITED && e->exit_status == 0) ||
+				       (p->life == PL_STOPPING && w->killed));
 	bool again;
 
 	death_task(p, i, now_ns);

@@ -25,12 +25,14 @@
 #include "core/runtime/ring.h"
 #include "numa/sysfile.h"
 
-#define DONE_BATCH 64u
+#define DONE_BATCH    64u
+#define STOP_LEAVE_NS (20 * (uint64_t)CANP_NS_PER_MS)
 
 struct super {
 	struct canp_process_pool *p;
 	struct canp_ring *ring;
 	struct canp_ring_op kick, zygote, signals;
+	bool kick_on, zygote_on, signals_on; /* polls in flight */
 };
 
 void canp_process_changed(struct canp_process_pool *p)
@@ -282,25 +284,40 @@ static void signal_all(struct canp_process_pool *p, int signo)
 	}
 }
 
+/* Idle workers leave by themselves when they are told; who is in a task gets SIGTERM. */
+static void stop_tell(struct canp_process_pool *p, uint64_t now_ns)
+{
+	p->stop_quit = true;
+	p->stop_at_ns = now_ns;
+	p->stop_late = canp_process_queued(p) > 0;
+	for (unsigned i = 0; i < p->nr_entries; i++)
+		p->stop_late |= proc_get64(&p->shm->entries[i].cur) != 0;
+	canp_process_fail_pending(p, CANP_PROCESS_SHUTDOWN);
+	__atomic_store_n(&p->shm->quit, 1, __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < p->nr_entries; i++)
+		canp_process_bell(p, i);
+}
+
 static uint64_t turn_stop(struct canp_process_pool *p, uint64_t now_ns)
 {
-	uint64_t kill_ns;
+	uint64_t term_ns, kill_ns;
 
 	if (p->life != PL_STOPPING || !p->nr_alive)
 		return UINT64_MAX;
 	if (now_ns < p->stop_at_ns)
 		return p->stop_at_ns;
+	if (!p->stop_quit)
+		stop_tell(p, now_ns);
+	term_ns = p->stop_at_ns + STOP_LEAVE_NS;
+	if (now_ns < term_ns)
+		return term_ns;
 	if (!p->stop_term) {
 		p->stop_term = true;
-		p->stop_late = true;
-		p->stop_at_ns = now_ns;
-		canp_process_fail_pending(p, CANP_PROCESS_SHUTDOWN);
-		proc_set32(&p->shm->quit, 1);
 		signal_all(p, SIGTERM);
 		/* A stopped process gets no SIGTERM. */
 		signal_all(p, SIGCONT);
 	}
-	kill_ns = p->stop_at_ns + p->cfg.stop_grace_ms * (uint64_t)CANP_NS_PER_MS;
+	kill_ns = term_ns + p->cfg.stop_grace_ms * (uint64_t)CANP_NS_PER_MS;
 	if (now_ns < kill_ns)
 		return kill_ns;
 	if (!p->stop_kill) {
@@ -418,17 +435,17 @@ static uint64_t super_turn(struct super *su, bool zygote_gone)
 
 static void super_run(struct super *su)
 {
-	bool kick = false, zygote = false, signals = false, gone = false;
 	struct canp_process_pool *p = su->p;
+	bool gone = false;
 	uint64_t next;
 
 	for (;;) {
 		drain(p->kick_fd);
 		__atomic_store_n(&p->shm->kicked, 0, __ATOMIC_SEQ_CST);
-		poll_arm(su, &su->kick, p->kick_fd, &kick);
+		poll_arm(su, &su->kick, p->kick_fd, &su->kick_on);
 		if (!gone)
-			poll_arm(su, &su->zygote, p->zygote_fd, &zygote);
-		poll_arm(su, &su->signals, p->signal_fd, &signals);
+			poll_arm(su, &su->zygote, p->zygote_fd, &su->zygote_on);
+		poll_arm(su, &su->signals, p->signal_fd, &su->signals_on);
 		next = super_turn(su, gone);
 		if (!next)
 			return;
@@ -438,7 +455,7 @@ static void super_run(struct super *su)
 			next = next > now ? next - now : 0;
 		}
 		canp_ring_wait(su->ring, next);
-		gone = gone || !zygote;
+		gone = gone || !su->zygote_on;
 	}
 }
 

@@ -278,6 +278,12 @@ int canp_bench_rt_pipe_mode_p99(const struct canp_bench_rt_pipe_opts *o,
 
 /* ---- operators side by side ---- */
 
+static int take_rows(void *arg, const struct canp_batch *b)
+{
+	((struct pipe_work *)arg)->seen += b->nr_rows;
+	return 0;
+}
+
 static double three_ms_canp(void *arg)
 {
 	struct pipe_work *w = arg;
@@ -296,7 +302,7 @@ static double three_ms_canp(void *arg)
 	canp_pipe_source(p, "count", 8, next_count, w);
 	for (unsigned i = 0; i < 3; i++)
 		canp_pipe_map(p, names[i], 8, map_spin, w, w->serial_ops);
-	canp_pipe_sink(p, "take", take_count, w);
+	canp_pipe_sink(p, "take", take_rows, w);
 	rc = canp_pipe_build(p, NULL);
 	from = canp_clock_ns();
 	rc = rc ? rc : canp_pipe_run(p);

@@ -210,6 +210,9 @@ static void on_done(void *arg, struct canp_future *f, const struct canp_cmd_resu
 		job_free(j);
 	}
 	exec_bar(r, false);
+	/* Here the pool is awake and takes the next one without being woken for it. */
+	if (!r->killed)
+		exec_fill(r);
 }
 
 /* ---- starts ---- */

@@ -565,6 +565,7 @@ int canp_cmd_lane_enter(struct cmd_lane *l)
 	static const cpu_set_t none;
 	cpu_set_t mine;
 
+	l->pid = getpid();
 	l->affinity = NULL;
 	if (!CPU_EQUAL(&l->pool->affinity, &none) && !sched_getaffinity(0, sizeof(mine), &mine) &&
 	    !CPU_EQUAL(&mine, &l->pool->affinity))

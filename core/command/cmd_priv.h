@@ -77,6 +77,7 @@ struct cmd_lane {
 	bool quit;         /* atomic */
 	bool running_thread, attached, kills_sent;
 	pthread_t thread;
+	pid_t pid; /* of this process */
 	struct canp_shard *shard;
 	struct canp_ring_op poll;
 	struct canp_timer **timers;

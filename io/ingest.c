@@ -35,13 +35,6 @@ static struct canp_job_priv *job_priv(const struct canp_job *job)
 	return job->priv;
 }
 
-const char *canp_file_status_name(enum canp_file_status s)
-{
-	static const char *const names[] = {"pending", "ok", "damaged", "failed", "skipped"};
-
-	return names[s];
-}
-
 const struct canp_input *canp_job_input(const struct canp_job *job, uint32_t src)
 {
 	return &job->scan->files[job->order ? job->order[src] : src];
@@ -376,6 +369,10 @@ int canp_job_create(const struct canp_job_opts *opts, void (*warn)(void *arg, co
 		return -ENOMEM;
 	}
 	job->opts = *opts;
+	if (!job->opts.window)
+		job->opts.window = CANP_SCHED_WINDOW_PER_SHARD;
+	if (!job->opts.write_depth)
+		job->opts.write_depth = CANP_INGEST_WRITE_DEPTH;
 	job->cores = job_cores(opts);
 	job->out_fd = -1;
 	job->priv = p;
@@ -452,19 +449,6 @@ static int job_open_output(struct canp_job *job, struct canp_strbuf *err)
 	return rc;
 }
 
-static int job_make_sched(struct canp_job *job, unsigned nr_shards)
-{
-	uint32_t *homes = malloc((job->units.nr + 1) * sizeof(*homes));
-	int rc;
-
-	if (!homes)
-		return -ENOMEM;
-	canp_units_route(&job->units, nr_shards, homes);
-	rc = canp_sched_create(nr_shards, job->units.nr, homes, &job->sched);
-	free(homes);
-	return rc;
-}
-
 static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 {
 	struct canp_job_priv *p = job_priv(job);
@@ -473,7 +457,7 @@ static int job_boot(struct canp_job *job, struct canp_strbuf *err)
 
 	p->nr_shards = cores;
 	p->shards = calloc(cores, sizeof(*p->shards));
-	rc = p->shards ? job_make_sched(job, cores) : -ENOMEM;
+	rc = p->shards ? canp_ingest_make_sched(job, cores) : -ENOMEM;
 	if (rc)
 		return rc;
 	rc = canp_runtime_create(
@@ -556,20 +540,6 @@ static void job_hold_signals(sigset_t *before)
 	pthread_sigmask(SIG_BLOCK, &set, before);
 }
 
-static void job_phase(const struct canp_job *job, enum canp_job_phase phase)
-{
-	if (job->opts.phase)
-		job->opts.phase(job->opts.phase_arg, job, phase);
-}
-
-static void job_tick(const struct canp_job *job,
-		     void (*progress)(void *arg, const struct canp_job *job), void *arg)
-{
-	job_phase(job, CANP_JOB_TICK);
-	if (progress)
-		progress(arg, job);
-}
-
 int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct canp_job *job),
 		 void *arg, struct canp_strbuf *err)
 {
@@ -589,15 +559,18 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 		return rc;
 	job->totals.boot_s = (double)(canp_clock_ns() - p->started_ns) / 1e9;
 	job->info = *canp_runtime_info(job->rt);
-	job_phase(job, CANP_JOB_BOOTED);
-	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT)
-		job_tick(job, progress, arg);
+	canp_job_tell(job, CANP_JOB_BOOTED);
+	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT) {
+		canp_job_tell(job, CANP_JOB_TICK);
+		if (progress)
+			progress(arg, job);
+	}
 	canp_job_peak_memory(&job->totals);
 	canp_runtime_stop(job->rt);
 	canp_runtime_wait(job->rt);
 	canp_job_collect(job);
 	canp_job_perf_collect(job);
-	job_phase(job, CANP_JOB_STOPPED);
+	canp_job_tell(job, CANP_JOB_STOPPED);
 	job_hold_signals(&held);
 	canp_runtime_destroy(job->rt);
 	job->rt = NULL;
@@ -611,6 +584,6 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	rc = rc ? rc : rc2;
 	pthread_sigmask(SIG_SETMASK, &held, NULL);
 	job_exit_code(job, rc);
-	job_phase(job, CANP_JOB_OVER);
+	canp_job_tell(job, CANP_JOB_OVER);
 	return rc;
 }

@@ -37,6 +37,8 @@ enum canp_job_phase {
 	CANP_JOB_STOPPED, /* they have stopped; side tables and reports come next */
 	CANP_JOB_OVER,    /* everything is written, or the job failed */
 };
+#define CANP_INGEST_PREFETCH_MAX 16u
+#define CANP_INGEST_WRITE_DEPTH  8u
 
 struct canp_job_opts {
 	const char *const *inputs;
@@ -59,6 +61,9 @@ struct canp_job_opts {
 	bool pin, restrict_ops;
 	bool never_sleep; /* reactors that find nothing to do look again instead of sleeping */
 	uint32_t depth, slice_bytes;
+	uint32_t prefetch;    /* files opened ahead, up to CANP_INGEST_PREFETCH_MAX */
+	uint32_t window;      /* units under way per shard; 0: CANP_SCHED_WINDOW_PER_SHARD */
+	uint32_t write_depth; /* blocks being written per shard; 0: CANP_INGEST_WRITE_DEPTH */
 	enum canp_inflate_engine inflate;
 	enum canp_io_policy read_policy;
 	/* sink */
@@ -80,6 +85,8 @@ struct canp_job_opts {
 	/* Told where the job is, on the control thread; see io/observe_job.h. May be NULL. */
 	void (*phase)(void *arg, const struct canp_job *job, enum canp_job_phase phase);
 	void *phase_arg;
+	/* Read, decode and write one after the other, for comparison; canp-bench only. */
+	bool serial;
 	/* Part of a job, for canp-bench only (io/stage.h); NULL: the whole job. Caller's. */
 	const struct canp_stages *stages;
 };
@@ -108,6 +115,12 @@ struct canp_file_result {
 	struct canp_format_stats stats;
 };
 
+/* Turns of `read` that had work while there was more to read and writing had begun, and in how many
+ * of them operations were in flight meanwhile. */
+struct canp_ingest_overlap {
+	uint64_t turns, reading, writing, both;
+};
+
 struct canp_job_totals {
 	uint64_t files, files_ok, files_damaged, files_failed, files_skipped, files_duplicate,
 		files_pending;
@@ -122,6 +135,10 @@ struct canp_job_totals {
 	uint64_t off_cpu_ns, off_wall_ns;
 	uint64_t peak_mem_bytes, peak_rss_bytes, peak_hugetlb_bytes;
 	struct canp_sched_stats sched;
+	/* Most operations ever in flight on one shard. */
+	unsigned reads_max, writes_max;
+	uint64_t files_ahead;
+	struct canp_ingest_overlap overlap;
 	uint64_t reordered_runs; /* page runs that had to wait for their unit's turn */
 	bool complete;
 	int interrupted; /* signal number */

@@ -10,6 +10,7 @@
  * the open row groups of all tables fit writer_mem.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "core/base/units.h"
 #include "io/ingest_shard.h"
@@ -17,8 +18,10 @@
 #define CANP_OPEN_RUNS_BYTES (48ULL << 20)
 #define INGEST_RUN_ROWS_MIN  1024u
 /* CSV runs stay under CANP_RUN_RAW_ROWS so that they travel as records. */
-#define INGEST_CSV_RUN_ROWS   768u
-#define INGEST_STAGING_BLOCKS 8u
+#define INGEST_CSV_RUN_ROWS 768u
+/* Staging blocks of small arenas, at most: they are all touched by the first large table. */
+#define INGEST_STAGING_FEW 4u
+#define INGEST_ARENA_SMALL (96ULL << 20)
 
 static uint64_t run_slots(const struct canp_table *t, uint32_t run_rows, bool ts_ns)
 {
@@ -73,12 +76,17 @@ static void plan_fixed(const struct canp_job *job, struct canp_job_mem *m)
 {
 	struct canp_reader_opts ro;
 	const char *why;
+	uint32_t blocks;
 
 	canp_reader_opts_init(&ro);
 	ro.depth = job->opts.depth;
 	ro.slice_bytes = job->opts.slice_bytes;
+	ro.streams = CANP_INGEST_STREAMS;
 	m->reader_bytes = canp_align_up(canp_reader_bytes(&ro), 4096UL);
-	m->staging_bytes = (size_t)INGEST_STAGING_BLOCKS * CANP_INGEST_STAGING_BLOCK_BYTES;
+	blocks = job->opts.write_depth;
+	if (job->opts.mem_per_core < INGEST_ARENA_SMALL)
+		blocks = canp_min(blocks, INGEST_STAGING_FEW);
+	m->staging_bytes = (size_t)blocks * CANP_INGEST_STAGING_BLOCK_BYTES;
 	m->ring_bytes = m->reader_bytes + m->staging_bytes + 8192;
 	m->walker_bytes = canp_align_up(canp_walker_bytes(), 64UL);
 	m->ahead_bytes = canp_ahead_engine(job->opts.inflate, &why) == CANP_INFLATE_ISAL
@@ -136,5 +144,23 @@ int canp_ingest_plan_memory(const struct canp_job *job, struct canp_job_mem *m,
 	m->raised = job->opts.mem_per_core < m->arena_min;
 	m->arena_bytes = canp_max(want, m->arena_min);
 	m->page_slots = (uint32_t)((m->arena_bytes - fixed) / CANP_PAGE_SLOT_BYTES);
+	return 0;
+}
+
+int canp_ingest_make_sched(struct canp_job *job, unsigned nr_shards)
+{
+	uint32_t *homes = malloc((job->units.nr + 1) * sizeof(*homes));
+	int rc;
+
+	if (!homes)
+		return -ENOMEM;
+	canp_units_route(&job->units, nr_shards, homes);
+	rc = canp_sched_create(nr_shards, job->units.nr, homes, &job->sched);
+	free(homes);
+	if (rc)
+		return rc;
+	canp_sched_set_window(job->sched, canp_units_window(&job->units, nr_shards,
+							    job->opts.window * nr_shards,
+							    canp_sched_window_max(nr_shards)));
 	return 0;
 }

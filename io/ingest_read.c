@@ -33,8 +33,7 @@
 #include "core/base/units.h"
 #include "io/ingest_shard.h"
 
-#define INGEST_TURN_NS     (400 * CANP_NS_PER_US)
-#define INGEST_PROBE_BYTES (64u << 10)
+#define INGEST_TURN_NS (400 * CANP_NS_PER_US)
 
 /* ---- files ---- */
 
@@ -60,60 +59,6 @@ static void ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code 
 	canp_ingest_fault(is, &f);
 }
 
-static int ingest_reader_open(struct canp_ingest_shard *is, uint32_t src, struct canp_stream **out)
-{
-	const struct canp_input *in = canp_job_input(is->job, src);
-
-	if (canp_unlikely(is->stage != NULL) && is->job->opts.stages->files)
-		return canp_ingest_stage_open(is, src, out);
-	return canp_reader_open(is->reader, in->path, in->size, is->job->opts.read_policy, out);
-}
-
-/* Opens the file after the current one early, so that its first slices are on their way. */
-static void ingest_look_ahead(struct canp_ingest_shard *is)
-{
-	const struct canp_input *in;
-	uint32_t src = is->file + 1, unit;
-
-	if (is->ahead || is->ahead_err)
-		return;
-	if (src >= is->file_end) {
-		if (canp_sched_peek(is->job->sched, is->sh->index, &unit, 1) == 0)
-			return;
-		src = is->job->units.units[unit].first_file;
-	}
-	in = canp_job_input(is->job, src);
-	if (in->err || !in->size)
-		return;
-	is->ahead_src = src;
-	is->ahead_err = ingest_reader_open(is, src, &is->ahead);
-	if (is->ahead_err == -EAGAIN)
-		is->ahead_err = 0;
-}
-
-static void ingest_drop_ahead(struct canp_ingest_shard *is)
-{
-	if (is->ahead)
-		canp_reader_close(is->ahead);
-	is->ahead = NULL;
-	is->ahead_err = 0;
-}
-
-static int ingest_open_stream(struct canp_ingest_shard *is)
-{
-	int rc;
-
-	if ((is->ahead || is->ahead_err) && is->ahead_src == is->file) {
-		rc = is->ahead_err;
-		is->stream = is->ahead;
-		is->ahead = NULL;
-		is->ahead_err = 0;
-		return rc;
-	}
-	ingest_drop_ahead(is);
-	return ingest_reader_open(is, is->file, &is->stream);
-}
-
 static unsigned ingest_open(struct canp_ingest_shard *is)
 {
 	const struct canp_input *in;
@@ -134,7 +79,7 @@ static unsigned ingest_open(struct canp_ingest_shard *is)
 		is->file++;
 		return 1;
 	}
-	rc = ingest_open_stream(is);
+	rc = canp_ingest_open_stream(is);
 	if (rc == -EAGAIN)
 		return 0;
 	if (rc < 0) {
@@ -144,6 +89,7 @@ static unsigned ingest_open(struct canp_ingest_shard *is)
 	}
 	canp_observe_file_begin(is->obs, is->file);
 	is->state = CANP_ING_PROBE;
+	canp_ingest_look_ahead(is);
 	if (canp_unlikely(is->stage != NULL) && canp_ingest_stage_reads(is)) {
 		is->job->results[is->file].status = CANP_FILE_OK;
 		is->state = CANP_ING_WALK;
@@ -176,6 +122,8 @@ static void ingest_close_file(struct canp_ingest_shard *is)
 		r->counts = *canp_group_counts(is->group);
 		r->status =
 			r->nr_faults || r->stats.unverified_tail ? CANP_FILE_DAMAGED : CANP_FILE_OK;
+	} else {
+		canp_ingest_withdraw(is);
 	}
 	r->bytes_read = canp_stream_size(is->stream);
 	canp_reader_close(is->stream);
@@ -196,7 +144,7 @@ static unsigned ingest_probe(struct canp_ingest_shard *is)
 
 	if (canp_reader_peek(is->stream, &win, &len, &base, &eof) == -EAGAIN)
 		return 0;
-	if (len < INGEST_PROBE_BYTES && !eof) {
+	if (len < CANP_INGEST_PROBE_BYTES && !eof) {
 		canp_reader_consume(is->stream, 0, true);
 		return 1;
 	}
@@ -209,6 +157,7 @@ static unsigned ingest_probe(struct canp_ingest_shard *is)
 	canp_group_file_begin(is->group, is->file);
 	if (r->device)
 		canp_group_device(is->group, r->device);
+	canp_ahead_next(is->host.ahead, is->file + 1ull);
 	is->walker = canp_walker_open(is->walker_mem, r->format, r->gz, &is->host,
 				      canp_stream_size(is->stream));
 	is->state = CANP_ING_WALK;
@@ -252,8 +201,9 @@ static unsigned ingest_windows(struct canp_ingest_shard *is)
 			return work + ingest_starved(is);
 		if (canp_reader_peek(is->stream, &w.data, &w.len, &w.base, &w.eof) == -EAGAIN)
 			return work;
+		canp_ingest_look_ahead(is);
 		if (w.eof)
-			ingest_look_ahead(is);
+			canp_ingest_offer_ahead(is);
 		canp_ingest_batch(&b, 1, &w);
 		canp_flow_emit(is->read, &b);
 		CANP_ASSERT(w.consumed <= w.len);
@@ -302,7 +252,7 @@ static bool ingest_delay(struct canp_ingest_shard *is)
 static void ingest_say_end(struct canp_ingest_shard *is)
 {
 	is->state = CANP_ING_OVER;
-	ingest_drop_ahead(is);
+	canp_ingest_drop_ahead(is);
 	for (unsigned i = 0; i < is->nr_shards; i++) {
 		is->end_msgs[i].kind = CANP_MSG_END;
 		canp_mesh_send(is->sh->mesh, is->sh->index, i, &is->end_msgs[i]);
@@ -401,10 +351,15 @@ unsigned canp_ingest_read(void *state, struct canp_flow_node *n, uint64_t now_ns
 		canp_ingest_abandon(is);
 		return 1;
 	}
+	/* One thing after the other: not on while anything is being written. */
+	if (canp_unlikely(is->job->opts.serial) && canp_ring_counts(is->sh->ring)->writes)
+		return 0;
 	do {
 		did = ingest_step(is);
 		work += did;
 	} while (did && canp_clock_ns() < is->deadline_ns);
+	if (work)
+		canp_ingest_overlap(is);
 	if (is->error)
 		canp_ingest_fail(is, is->error, is->error_what);
 	return work;
@@ -417,6 +372,7 @@ void canp_ingest_abandon(struct canp_ingest_shard *is)
 	if (is->walker)
 		canp_walker_close(is->walker, &is->job->results[is->file].stats);
 	is->walker = NULL;
+	canp_ingest_withdraw(is);
 	if (is->stream)
 		canp_reader_close(is->stream);
 	is->stream = NULL;

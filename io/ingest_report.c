@@ -72,6 +72,20 @@ void canp_report_totals(struct canp_json *js, const struct canp_job *job)
 	canp_json_ku64(js, "units", job->units.nr);
 	canp_json_ku64(js, "foreign_claims", t->sched.foreign_claims);
 	canp_json_ku64(js, "reordered_runs", t->reordered_runs);
+	canp_json_ku64(js, "files_ahead", t->files_ahead);
+	canp_json_key(js, "in_flight_max");
+	canp_json_object(js);
+	canp_json_ku64(js, "reads", t->reads_max);
+	canp_json_ku64(js, "units", t->sched.under_way_max);
+	canp_json_ku64(js, "writes", t->writes_max);
+	canp_json_end(js);
+	canp_json_key(js, "overlap");
+	canp_json_object(js);
+	canp_json_ku64(js, "turns", t->overlap.turns);
+	canp_json_ku64(js, "reading", t->overlap.reading);
+	canp_json_ku64(js, "writing", t->overlap.writing);
+	canp_json_ku64(js, "both", t->overlap.both);
+	canp_json_end(js);
 	canp_json_kbool(js, "complete", t->complete);
 	canp_json_ki64(js, "exit", t->exit_code);
 }

@@ -36,7 +36,10 @@ static int shard_setup_io(struct canp_ingest_shard *is)
 	canp_reader_opts_init(&ro);
 	ro.depth = is->job->opts.depth;
 	ro.slice_bytes = is->job->opts.slice_bytes;
+	ro.streams = CANP_INGEST_STREAMS;
+	ro.serial = is->job->opts.serial;
 	CANP_ASSERT(m->reader_bytes + m->staging_bytes <= m->ring_bytes);
+	canp_ring_limit_writes(is->sh->ring, is->job->opts.write_depth);
 	is->reader = canp_reader_init(region, is->sh->ring, &ro);
 	canp_pool_init(&is->staging, region + m->reader_bytes, CANP_INGEST_STAGING_BLOCK_BYTES,
 		       (uint32_t)(m->staging_bytes / CANP_INGEST_STAGING_BLOCK_BYTES), 0);
@@ -85,7 +88,7 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 	struct canp_writer_opts wo = {
 		.shard = is->sh->index,
 		.nr_shards = is->nr_shards,
-		.window = CANP_SCHED_WINDOW_PER_SHARD * is->nr_shards,
+		.window = canp_sched_window(job->sched),
 		.nr_units = job->units.nr,
 		.plan = job->plan,
 		.schemas = canp_job_schemas(job),
@@ -144,7 +147,7 @@ static int shard_setup_messages(struct canp_ingest_shard *is)
 {
 	struct canp_msg *msgs;
 
-	is->nr_tickets = CANP_SCHED_WINDOW_PER_SHARD * is->nr_shards;
+	is->nr_tickets = canp_sched_window(is->job->sched);
 	is->tickets = canp_job_shard_mem(is->job, is->sh->index,
 					 is->nr_tickets * sizeof(*is->tickets) +
 						 (is->nr_tickets + 1) * is->nr_shards *
@@ -302,7 +305,7 @@ void canp_ingest_teardown(void *arg, struct canp_shard *s)
 	struct canp_ingest_shard *is = canp_job_shard(arg, s->index);
 
 	shard_log_ahead(is);
-
+	is->ring_counts = *canp_ring_counts(s->ring);
 	if (is->reader) {
 		/* Reads of streams given up may still be on their way into our slices. */
 		while (canp_reader_inflight(is->reader))

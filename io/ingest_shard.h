@@ -17,6 +17,8 @@
 /* Frames a walker may deliver between two should_pause() questions: a verified member inflates to
  * at most 128 KiB, which is 5,461 frames of 24 bytes; text is cut into smaller steps. */
 #define CANP_INGEST_BURST_FRAMES 8192u
+/* Files open at once: under way, ahead of their turn, and closing. */
+#define CANP_INGEST_STREAMS (CANP_INGEST_PREFETCH_MAX + 8u)
 /* One staging block of the output files. */
 #define CANP_INGEST_STAGING_BLOCK_BYTES (1u << 20)
 
@@ -41,6 +43,9 @@ struct canp_job_mem {
 int canp_ingest_plan_memory(const struct canp_job *job, struct canp_job_mem *m,
 			    struct canp_strbuf *err);
 
+/* Makes job->sched: where units are at home and how many may be under way. 0 or -errno. */
+int canp_ingest_make_sched(struct canp_job *job, unsigned nr_shards);
+
 enum canp_ingest_msg { CANP_MSG_RUN = 1, CANP_MSG_UNIT_DONE = 2, CANP_MSG_END = 3 };
 
 /* A finished unit whose "done" messages have not all come home yet. */
@@ -48,6 +53,17 @@ struct canp_ticket {
 	uint32_t unit;
 	uint32_t left;         /* messages out; 0: ticket free */
 	struct canp_msg *msgs; /* [nr_shards] */
+};
+
+/* A file is recognised by so many bytes, or all it has. */
+#define CANP_INGEST_PROBE_BYTES (64u << 10)
+
+/* A file opened before its turn; stream is NULL when it could not be opened. */
+struct canp_ingest_ahead {
+	struct canp_stream *stream;
+	uint32_t src;
+	int err;
+	bool offered; /* to the look-ahead of the decoder, or not fit for it */
 };
 
 enum canp_ingest_state {
@@ -94,10 +110,12 @@ struct canp_ingest_shard {
 	struct canp_walker *walker;
 	struct canp_format_host host;
 	uint64_t deadline_ns; /* of this poll */
-	/* look-ahead: a stream opened before its turn */
-	struct canp_stream *ahead;
-	uint32_t ahead_src;
-	int ahead_err;
+	/* look-ahead: streams opened before their turn, in the order of their turns */
+	struct canp_ingest_ahead ahead[CANP_INGEST_PREFETCH_MAX];
+	uint32_t nr_ahead;
+	uint64_t files_ahead; /* ever opened so */
+	struct canp_ingest_overlap overlap;
+	struct canp_ring_counts ring_counts; /* when the shard ended */
 	/* test hook */
 	struct canp_timer delay;
 	uint64_t rng;
@@ -176,6 +194,17 @@ bool canp_ingest_has_room(struct canp_ingest_shard *is, uint32_t frames);
 bool canp_ingest_has_room_to_flush(const struct canp_ingest_shard *is);
 /* The frontier unit may go into the reserve. */
 void canp_ingest_update_privilege(struct canp_ingest_shard *is);
+/* ingest_ahead.c: the stream of is->file, opened before or now: 0, -EAGAIN (no stream is free now),
+ * or why it cannot be opened. look_ahead opens those behind it once all of it is asked for;
+ * drop_ahead closes them. offer_ahead gives their starts to the look-ahead of the decoder, at the
+ * end of the file under way; withdraw takes them back, as must be done before a stream is closed
+ * that no walker was opened for. overlap counts what is in flight in a turn that had work. */
+int canp_ingest_open_stream(struct canp_ingest_shard *is);
+void canp_ingest_look_ahead(struct canp_ingest_shard *is);
+void canp_ingest_drop_ahead(struct canp_ingest_shard *is);
+void canp_ingest_offer_ahead(struct canp_ingest_shard *is);
+void canp_ingest_withdraw(struct canp_ingest_shard *is);
+void canp_ingest_overlap(struct canp_ingest_shard *is);
 /* ingest_decode.c: the grouper, its chunks become batches; is->host with the callbacks a walker
  * gets; a fault of the file under way (arg = shard state). */
 struct canp_group *canp_ingest_group_init(struct canp_ingest_shard *is, void *mem);

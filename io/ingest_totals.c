@@ -12,6 +12,13 @@
 
 #define INGEST_UNKNOWN_MAX 65536u
 
+const char *canp_file_status_name(enum canp_file_status s)
+{
+	static const char *const names[] = {"pending", "ok", "damaged", "failed", "skipped"};
+
+	return names[s];
+}
+
 static uint64_t status_kib(const char *text, const char *key)
 {
 	const char *p = strstr(text, key);
@@ -108,6 +115,13 @@ void canp_job_collect(struct canp_job *job)
 		t->signals += set->values_published;
 		t->messages += ws.tables;
 		t->reordered_runs += ws.reordered;
+		t->reads_max = canp_max(t->reads_max, p->shards[i].ring_counts.reads_max);
+		t->writes_max = canp_max(t->writes_max, p->shards[i].ring_counts.writes_max);
+		t->files_ahead += p->shards[i].files_ahead;
+		t->overlap.turns += p->shards[i].overlap.turns;
+		t->overlap.reading += p->shards[i].overlap.reading;
+		t->overlap.writing += p->shards[i].overlap.writing;
+		t->overlap.both += p->shards[i].overlap.both;
 		if (p->shards[i].stage)
 			canp_ingest_stage_collect(&p->shards[i], t);
 	}

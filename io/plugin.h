@@ -21,6 +21,10 @@
  * of the batch are kept as they were, its extra columns are null, and the job counts an operator
  * error (run.json "plugins"); the fiftieth error in a row takes the plugin out of the job.
  *
+ * batch->len of a classic frame that holds all signals of its message is the length the DBC states:
+ * the exact one is only known of CAN FD and J1939 frames and of those that are too short. A float
+ * signal arrives scaled; its present bits say, as those of any other, whether the row has it.
+ *
  * Several plugins run in the order of the options; a later one sees what an earlier one kept.
  * Output stays a function of input and options only if batch() is: state kept from batch to batch
  * sees the rows of one file in order, but files in no promised order (reset it at a new src).
@@ -70,9 +74,11 @@ struct canp_plugin_want {
 	uint32_t nr_columns;
 	uint32_t columns[CANP_PLUGIN_COLUMNS_MAX]; /* indices of signals */
 	uint32_t nr_extra;
+	/* The name of the new column is one as of a DBC signal; unit may be NULL. Both are copied
+	 * when message() has returned. */
 	struct {
-		const char *name;       /* of the new column, as a DBC signal name; copied */
-		const char *unit;       /* may be NULL; copied */
+		const char *name;
+		const char *unit;
 	} extra[CANP_PLUGIN_EXTRA_MAX]; /* doubles, in the order of batch->extra */
 	void *user;                     /* handed back in canp_plugin_message.user */
 };

@@ -161,7 +161,7 @@ static int plugin_describe(struct canp_plugins *ps, struct plugin_table *pt)
 	return 0;
 }
 
-/* The plugin's own strings need not outlive message(). */
+/* The plugin may use its strings for the next message. */
 static const char *plugin_copy(struct canp_plugins *ps, const char *s)
 {
 	return s ? canp_bump_str(&ps->mem, s, strlen(s)) : "";

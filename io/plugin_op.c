@@ -97,7 +97,7 @@ static void op_failed(struct plugin_op *op, const struct plugin_msg *m, int rc)
 {
 	op_nulls(op->sh, m);
 	canp_stat_add(&op->errors, 1);
-	if (!op->errors_in_row)
+	if (canp_stat_get(&op->errors) == 1)
 		canp_warn("plugin %s: message %s: %s; the rows are kept, its columns are null",
 			  op->plugin->name, m->pub.name, canp_strerror(rc));
 	if (++op->errors_in_row < CANP_PLUGIN_ERRORS_MAX)

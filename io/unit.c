@@ -94,7 +94,8 @@ uint32_t canp_units_window(const struct canp_units *u, unsigned nr_shards, uint3
 			while (end < u->nr && behind < need)
 				behind += u->units[end++].bytes;
 			/* One more a shard: somebody will be in the middle of one. */
-			window = canp_max(window, end - i + nr_shards);
+			if (end - i > least)
+				window = canp_max(window, end - i + nr_shards);
 		}
 		if (end > i + 1)
 			behind -= u->units[i + 1].bytes;

@@ -13,6 +13,7 @@
 #include "core/base/strbuf.h"
 #include "core/runtime/runtime_cfg.h"
 #include "io/ingest_cfg.h"
+#include "io/lib_cfg.h"
 #include "tools/appliance_cfg.h"
 #include "tools/appliance_status_cfg.h"
 #include "tools/bench_cfg.h"
@@ -22,6 +23,7 @@
 
 static struct canp_runtime_cfg runtime_cfg;
 static struct canp_ingest_cfg ingest_cfg;
+static struct canp_lib_cfg lib_cfg;
 static struct canp_appliance_cfg appliance_cfg;
 static struct canp_exec_cfg exec_cfg;
 static struct canp_gen_cfg gen_cfg;
@@ -31,9 +33,10 @@ static struct canp_gen_log_cfg gen_log_cfg;
 static const struct canp_opt_bind appliance_binds[] = {
 	{&canp_ingest_opt_table, &ingest_cfg},
 	{&canp_runtime_opt_table, &runtime_cfg},
+	{&canp_lib_opt_table, &lib_cfg},
 	{&canp_appliance_opt_table, &appliance_cfg},
 };
-#define PROFILE_TABLES 2u
+#define PROFILE_TABLES 3u
 #define COMMANDS_MAX   16
 
 static const struct canp_opt_bind exec_binds[] = {{&canp_exec_opt_table, &exec_cfg}};
@@ -108,7 +111,7 @@ static void put_range(const struct canp_opt *row)
 	const char *dots = strstr(row->range, "..");
 
 	/* The bounds of --cores are themselves a build choice. */
-	if (!strcmp(row->name, "cores"))
+	if (!strcmp(row->name, "cores") || !strcmp(row->name, "task-cores"))
 		printf("\trange 0 CANP_MAX_CORES\n");
 	else if (dots)
 		printf("\trange %.*s %s\n", (int)(dots - row->range), row->range, dots + 2);

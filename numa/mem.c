@@ -300,15 +300,33 @@ int canp_mem_alloc(struct canp_mem *m, enum canp_mem_tier tier, size_t bytes,
 	return alloc_one(m, p, tier, bytes, p->now_ns, out);
 }
 
+/* How many of n sizes from the first on are the same as it; eight at a time. */
+CANP_INLINE unsigned same_run(const size_t *bytes, unsigned n)
+{
+	size_t size = bytes[0];
+	unsigned i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		const size_t *b = bytes + i;
+
+		if ((b[0] ^ size) | (b[1] ^ size) | (b[2] ^ size) | (b[3] ^ size) | (b[4] ^ size) |
+		    (b[5] ^ size) | (b[6] ^ size) | (b[7] ^ size))
+			break;
+	}
+	while (i < n && bytes[i] == size)
+		i++;
+	return i;
+}
+
 /* Free blocks from the magazines, all n or none, without touching them; inside. Returns their
  * bytes, 0: none. Requests of one size in a row cost one look. */
 static uint64_t hits_take(struct canp_mem_port *p, unsigned tier, const size_t *bytes, unsigned n,
 			  struct canp_block **out)
 {
 	const struct canp_mem *m = p->mem;
-	uint32_t max = m->lut_max[tier], left;
+	uint32_t max = m->lut_max[tier];
 	uint64_t sum = 0;
-	unsigned i = 0, at;
+	unsigned i = 0, run;
 
 	while (i < n) {
 		size_t size = bytes[i];
@@ -317,14 +335,14 @@ static uint64_t hits_take(struct canp_mem_port *p, unsigned tier, const size_t *
 		if (canp_unlikely(size - 1 >= max))
 			break;
 		g = canp_mem_mag(p, m->lut[tier][(size - 1) / 64]);
-		at = i;
-		for (left = g->n; left && i < n && bytes[i] == size; i++)
-			out[i] = g->b[--left];
-		if (canp_unlikely(i == at))
+		run = canp_min(same_run(bytes + i, n - i), g->n);
+		if (canp_unlikely(!run))
 			break;
-		g->n = left;
-		g->allocs += i - at;
-		sum += (i - at) * m->cls[g - p->mag].size;
+		g->n -= run;
+		memcpy(out + i, g->b + g->n, run * sizeof(*out));
+		g->allocs += run;
+		sum += run * m->cls[g - p->mag].size;
+		i += run;
 	}
 	if (canp_likely(i == n))
 		return sum;
@@ -479,25 +497,31 @@ int canp_mem_release(struct canp_mem *m, struct canp_block *b)
 static unsigned run_end(struct canp_mem_port *p, struct canp_block *const *blocks, unsigned n)
 {
 	const struct canp_mem *m = p->mem;
+	/* As canp_mem_known(), with what it reads at hand; headers apart are left to others. */
+	uintptr_t base = m->base, backed = __atomic_load_n(&m->backed, __ATOMIC_RELAXED);
+	uint64_t key = m->key;
+	struct canp_block **to;
 	struct mem_mag *g;
-	uint32_t have, max, mag;
+	uint32_t mag;
 	unsigned i = 0;
 
 	if (canp_unlikely(!canp_mem_known(m, blocks[0])))
 		return 0;
 	mag = blocks[0]->mag;
 	g = canp_mem_mag(p, mag);
-	max = g->max;
-	for (have = g->n; i < n && have < max; i++) {
+	to = g->b + g->n;
+	n = g->n < g->max ? canp_min(n, g->max - g->n) : 0;
+	for (; i < n; i++) {
 		struct canp_block *b = blocks[i];
 
-		if (!canp_mem_known(m, b) || b->mag != mag ||
+		if ((uintptr_t)b - base >= backed || (uintptr_t)b % sizeof(*b) ||
+		    b->check != ((uintptr_t)b ^ key) || b->mag != mag ||
 		    __atomic_load_n(&b->refs, __ATOMIC_ACQUIRE) != 1) /* B2 */
 			break;
 		__atomic_store_n(&b->refs, 0, __ATOMIC_RELAXED);
-		g->b[have++] = b;
+		to[i] = b;
 	}
-	g->n = have;
+	g->n += i;
 	g->frees += i;
 	p->live -= (int64_t)(i * m->cls[g - p->mag].size);
 	return i;

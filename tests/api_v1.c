@@ -160,23 +160,33 @@ static int tasks(void)
 	return 0;
 }
 
+static void gone(void *arg, void *value, uint64_t bytes)
+{
+	(void)value;
+	*(uint64_t *)arg += bytes;
+}
+
 static int caches(void)
 {
 	struct canp_cache_opts o;
 	struct canp_cache_entry *e;
 	struct canp_cache *c;
+	uint64_t released = 0;
 	int value = 5;
 
 	memset(&o, 0, sizeof(o));
 	o.capacity = 2;
 	o.key_max = 16;
 	o.ttl_ns = 100;
+	o.release = gone;
+	o.arg = &released;
 	EXPECT(canp_cache_create(&o, &c) == 0);
 	EXPECT(canp_cache_put(c, "a", 1, &value, 4, 1000, NULL) == 0);
 	e = canp_cache_get(c, "a", 1, 1050);
 	EXPECT(e && canp_cache_value(e) == &value);
 	canp_cache_unpin(c, e);
 	EXPECT(canp_cache_get(c, "a", 1, 1200) == NULL);
+	EXPECT(released == 4);
 	canp_cache_destroy(c);
 	return 0;
 }

@@ -72,6 +72,16 @@ bench 0 "text" $quick --only=event
 has "text: a figure with its goal" out "^event.emit: .*; goal 10, aim 5: (aim|floor|missed)"
 has "text: the environment" out "^load +[0-9.]+ before"
 
+case $BIN in
+*/asan/* | */tsan/*) skip "F27 10^8 items: minutes with a sanitizer" ;;
+*)
+	bench 0 "F27 10^8 items stream, each once and in order" --json --only=pipe --rounds=1 --items=100000000 \
+		--round-ms=1
+	eq "F27 F26 and the memory stays what it is" "$(json out '[f["verdict"] in ("aim", "floor")
+		for f in d["figures"] if f["figure"] == "pipe.stream_rss"]')" "[True]"
+	;;
+esac
+
 echo "-- other libraries"
 bench 0 "without the program that runs them" $quick --json --only=mem,task --peers="$T/none"
 eq "they are not installed" \

@@ -82,4 +82,19 @@ rm -rf $m
 job 0 $m --cores 1 --part-size=256k --rowgroup-rows=4096 -d v.dbc in
 check "part-size works alone ($(report parts) parts)" test "$(report parts)" -gt "$parts_throughput"
 eq "part-size changes no row" "$(report rows)" "$rows_throughput"
+if timeout 20 "$APP" run --help | grep -q 'csv'; then
+	few=$(find in -type f | sort | head -n 4)
+	for c in 1 2; do
+		rm -rf csv
+		job 0 csv --cores $c --sink csv --part-size 64k -d v.dbc $few
+		h[c]=$(dataset_hash csv)
+	done
+	eq "CSV in many parts: the same bytes on 1 core and on 2" "${h[2]}" "${h[1]}"
+	m=csv
+	parts=$(find csv -path '*canp_*' -prune -o -name '*.csv' -print | wc -l)
+	check "CSV: many parts ($parts)" test "$parts" -gt 81
+	eq "CSV: no row is lost or doubled where a part ends" \
+		$(($(find csv -path '*canp_*' -prune -o -name '*.csv' -print0 | xargs -0 cat | wc -l) - parts)) \
+		"$(report rows)"
+fi
 e2e_end

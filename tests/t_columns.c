@@ -227,7 +227,9 @@ static void one_unit(uint64_t seed, enum canp_rec_class cls, enum pqgen_kind kin
 			used = pool.stats.in_use;
 			canp_runb_finish(&b, 5, &run);
 			assert_int_equal(pool.stats.in_use, used);
+			assert_int_equal(run->unit, 5);
 			assert_int_equal(run->seq, seq++);
+			assert_ptr_equal(run->table, &g.table);
 			assert_int_equal(run->raw, run->rows < CANP_RUN_RAW_ROWS);
 			assert_int_equal(canp_run_slots(run), used);
 			check_run(&g, run, row0);
@@ -241,7 +243,7 @@ static void one_unit(uint64_t seed, enum canp_rec_class cls, enum pqgen_kind kin
 	pqgen_pool_fini(&pool);
 }
 
-static void every_cell_equals_the_model(void **state)
+static void C18_runs_name_their_files_and_slots_and_every_cell_equals_the_model(void **state)
 {
 	static const uint32_t rows[] = {1, 255, 256, 1000, 1023, 1024, 1025, 3000, 9000};
 
@@ -266,7 +268,7 @@ static void raw_frame_columns_come_from_the_record_head(void **state)
 		one_unit(seed, seed & 1 ? CANP_REC_F : CANP_REC_J, PQGEN_RAW, 5000, 0, seed & 2);
 }
 
-static void a_full_run_holds_run_rows(void **state)
+static void C18_a_full_run_holds_run_rows(void **state)
 {
 	(void)state;
 	one_unit(301, CANP_REC_S, PQGEN_PLAIN, 70000, 0, false);
@@ -359,10 +361,11 @@ static void a_table_too_wide_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_cell_equals_the_model),
+		cmocka_unit_test(
+			C18_runs_name_their_files_and_slots_and_every_cell_equals_the_model),
 		cmocka_unit_test(multiplexed_signals_are_null_when_not_selected),
 		cmocka_unit_test(raw_frame_columns_come_from_the_record_head),
-		cmocka_unit_test(a_full_run_holds_run_rows),
+		cmocka_unit_test(C18_a_full_run_holds_run_rows),
 		cmocka_unit_test(raw_runs_are_packed_into_one_page),
 		cmocka_unit_test(reset_gives_every_slot_back),
 		cmocka_unit_test(a_table_too_wide_is_refused),

@@ -57,6 +57,35 @@ static void errno_texts_ignore_the_sign(void **state)
 	assert_string_equal(canp_strerror(-99999), "unknown error");
 }
 
+static void H05_every_error_has_a_name_and_a_text_of_its_own(void **state)
+{
+	static const struct {
+		enum canp_err code;
+		const char *name;
+	} all[] = {
+#define X(name, text) {CANP_ERR_##name, "E" #name},
+		CANP_ERRS(X)
+#undef X
+	};
+
+	(void)state;
+	assert_int_equal(CANP_ERR_NOMEM, -ENOMEM);
+	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		assert_true(all[i].code < 0);
+		assert_string_equal(canp_err_name(all[i].code), all[i].name);
+		assert_string_equal(canp_err_name(-(int)all[i].code), all[i].name);
+		assert_true(strlen(canp_err_text(all[i].code)) > 4);
+		assert_string_not_equal(canp_strerror(all[i].code), "unknown error");
+		for (unsigned j = 0; j < i; j++) {
+			assert_int_not_equal(all[i].code, all[j].code);
+			assert_string_not_equal(canp_err_text(all[i].code),
+						canp_err_text(all[j].code));
+		}
+	}
+	assert_string_equal(canp_err_name(-EXDEV), "");
+	assert_string_equal(canp_err_text(-EXDEV), canp_strerror(EXDEV));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -64,6 +93,7 @@ int main(void)
 		cmocka_unit_test(codes_out_of_range_have_a_text),
 		cmocka_unit_test(details_are_cut_to_fit),
 		cmocka_unit_test(errno_texts_ignore_the_sign),
+		cmocka_unit_test(H05_every_error_has_a_name_and_a_text_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

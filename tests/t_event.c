@@ -3,6 +3,7 @@
  * policies of full queues, and accounts that balance exactly.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -484,6 +485,79 @@ static void listeners_get_only_the_types_they_asked_for(void **state)
 	assert_string_equal(canp_event_name(USER + 5), "user");
 }
 
+/* An operator notifies from its reactor: no allocation, no lock, and while the dispatcher is awake
+ * no system call, so a notification is a few stores. */
+static void G16_an_operator_notifies_without_allocating(void **state)
+{
+	struct mallinfo2 before, after;
+	struct canp_event_opts o;
+	struct canp_event_stats s;
+	struct canp_events *ev;
+	struct canp_emitter *e;
+
+	(void)state;
+	canp_event_opts_init(&o);
+	o.workers = 0;
+	ev = make(&o);
+	e = emitter(ev, CANP_EVENT_DROP_NEWEST);
+	before = mallinfo2();
+	for (uint64_t i = 0; i < 2 * o.ring_events; i++)
+		canp_event_emit(e, i, CANP_EVENT_OP_END, 1, i, 0);
+	after = mallinfo2();
+	assert_int_equal(after.uordblks, before.uordblks);
+	assert_int_equal(after.hblkhd, before.hblkhd);
+	canp_events_stats(ev, &s);
+	assert_int_equal(s.emitted, 2 * o.ring_events);
+	assert_int_equal(s.lost, o.ring_events);
+	/* Nobody slept, so nobody was woken. */
+	assert_int_equal(s.bells, 0);
+	canp_events_destroy(ev);
+}
+
+struct gate {
+	pthread_mutex_t lock;
+	uint64_t events;
+};
+
+static int gate_fn(void *arg, const struct canp_ev *e, uint32_t nr)
+{
+	struct gate *g = arg;
+
+	(void)e;
+	pthread_mutex_lock(&g->lock);
+	g->events += nr;
+	pthread_mutex_unlock(&g->lock);
+	return 0;
+}
+
+/* The emitter holds what its listener needs: a synchronous notification would never return. */
+static void G17_an_emitter_is_done_before_its_listener_could_be(void **state)
+{
+	struct gate g = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	struct canp_listener_opts lo = {.name = "gate", .fn = gate_fn, .arg = &g};
+	struct canp_event_opts o;
+	struct canp_events *ev;
+	struct canp_listener *l;
+	struct canp_emitter *e;
+
+	(void)state;
+	canp_event_opts_init(&o);
+	ev = make(&o);
+	canp_event_mask_all(&lo.types);
+	assert_int_equal(canp_listener_add(ev, &lo, &l), 0);
+	e = emitter(ev, CANP_EVENT_DROP_NEWEST);
+	assert_int_equal(canp_events_start(ev), 0);
+	pthread_mutex_lock(&g.lock);
+	for (uint64_t i = 0; i < 1000; i++)
+		assert_true(canp_event_emit(e, i, USER, 1, i, 0));
+	assert_int_equal(g.events, 0);
+	pthread_mutex_unlock(&g.lock);
+	canp_events_stop(ev);
+	assert_int_equal(g.events, 1000);
+	assert_balanced(ev, l);
+	canp_events_destroy(ev);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -497,6 +571,8 @@ int main(void)
 		cmocka_unit_test(G14_dispatches_are_events_divided_by_the_buffer),
 		cmocka_unit_test(G15_flushes_by_count_at_once_and_by_time_later),
 		cmocka_unit_test(listeners_get_only_the_types_they_asked_for),
+		cmocka_unit_test(G16_an_operator_notifies_without_allocating),
+		cmocka_unit_test(G17_an_emitter_is_done_before_its_listener_could_be),
 	};
 
 	return cmocka_run_group_tests_name("event", tests, NULL, NULL);

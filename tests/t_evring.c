@@ -6,10 +6,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -192,6 +196,74 @@ static void G11_overwriting_races_tear_nothing_for_any_reader(void **state)
 	race(CANP_EVRING_OVERWRITE_OLDEST, 2);
 }
 
+/* ---- listeners in processes of their own ---- */
+
+/* A follower with a cursor of its own can rely on one record less than there are slots. */
+#define FAR_SLOTS 4096u
+#define FAR       (FAR_SLOTS - 1)
+
+struct far {
+	struct canp_evring ring;
+	uint32_t heard[2]; /* events of each listener */
+	uint32_t bad;
+	struct canp_ev ev[FAR_SLOTS];
+};
+
+/* Listens until it heard all events; the one that crashes does so in the middle of a batch, with
+ * its cursor and everything it holds. */
+static void far_listen(struct far *f, unsigned me, uint64_t crash_at)
+{
+	struct canp_evcursor cur = {0};
+	struct canp_ev out[64];
+	uint64_t got = 0;
+
+	while (cur.head < FAR) {
+		uint32_t n = canp_evring_peek(&f->ring, &cur, out, 64);
+
+		for (uint32_t i = 0; i < n; i++, got++) {
+			if (got == crash_at)
+				raise(SIGKILL);
+			if (out[i].ts_ns != got || out[i].b != ~got)
+				f->bad = 1;
+			__atomic_store_n(&f->heard[me], (uint32_t)got + 1, __ATOMIC_RELEASE);
+		}
+		if (!n)
+			sched_yield();
+	}
+	_exit(cur.overrun != 0);
+}
+
+static void G12_a_listener_process_that_crashes_costs_no_other_an_event(void **state)
+{
+	struct far *f =
+		mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid[2];
+	int status;
+
+	(void)state;
+	assert_true(f != MAP_FAILED);
+	canp_evring_init(&f->ring, f->ev, FAR_SLOTS, CANP_EVRING_DROP_NEWEST);
+	for (unsigned i = 0; i < 2; i++) {
+		pid[i] = fork();
+		assert_true(pid[i] >= 0);
+		if (!pid[i])
+			far_listen(f, i, i == 0 ? FAR / 3 : UINT64_MAX);
+	}
+	for (uint64_t i = 0; i < FAR / 2; i++)
+		assert_true(emit_nr(&f->ring, i));
+	assert_int_equal(waitpid(pid[0], &status, 0), pid[0]);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	/* Emitting goes on as if nothing had happened. */
+	for (uint64_t i = FAR / 2; i < FAR; i++)
+		assert_true(emit_nr(&f->ring, i));
+	assert_int_equal(waitpid(pid[1], &status, 0), pid[1]);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	assert_int_equal(f->heard[0], FAR / 3);
+	assert_int_equal(f->heard[1], FAR);
+	assert_int_equal(f->bad, 0);
+	munmap(f, sizeof(*f));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +272,7 @@ int main(void)
 		cmocka_unit_test(all_fields_of_a_record_come_through),
 		cmocka_unit_test(G11_lost_is_exact_while_writer_and_reader_race),
 		cmocka_unit_test(G11_overwriting_races_tear_nothing_for_any_reader),
+		cmocka_unit_test(G12_a_listener_process_that_crashes_costs_no_other_an_event),
 	};
 
 	return cmocka_run_group_tests_name("evring", tests, NULL, NULL);

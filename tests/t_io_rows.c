@@ -186,6 +186,54 @@ static void C06_C08_a_slow_writer_pauses_its_producer_and_nobody_else(void **sta
 	}
 }
 
+static void count_write(struct canp_ring_op *op)
+{
+	assert_int_equal(op->res, 512);
+	++*(unsigned *)op->arg;
+}
+
+static void C06_a_limit_of_writes_is_reached_and_never_exceeded(void **state)
+{
+	static const unsigned limits[] = {1, 8};
+	static char block[512];
+
+	(void)state;
+	for (unsigned k = 0; k < 4; k++) {
+		struct canp_ring *ring = ring_make(k % 2 ? CANP_RING_SYNC : CANP_RING_URING);
+		struct canp_ring_op ops[50];
+		unsigned done = 0;
+		int fd;
+
+		if (!ring)
+			continue;
+		fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+		assert_true(fd >= 0);
+		assert_int_equal(canp_ring_slow_set("write:2000:0"), 0);
+		canp_ring_limit_writes(ring, limits[k / 2]);
+		for (unsigned i = 0; i < 50; i++) {
+			ops[i] = (struct canp_ring_op){.opcode = CANP_OP_WRITE,
+						       .fd = fd,
+						       .buf = block,
+						       .len = 512,
+						       .off = i * 512,
+						       .done = count_write,
+						       .arg = &done};
+			canp_ring_submit(ring, &ops[i]);
+		}
+		assert_int_equal(canp_ring_inflight(ring), 50);
+		/* The last ones are written by destroy. */
+		while (done < 40) {
+			assert_true(canp_ring_counts(ring)->writes <= limits[k / 2]);
+			canp_ring_wait(ring, UINT64_MAX);
+		}
+		assert_int_equal(canp_ring_counts(ring)->writes_max, limits[k / 2]);
+		canp_ring_destroy(ring);
+		assert_int_equal(done, 50);
+		assert_int_equal(lseek(fd, 0, SEEK_END), 50 * 512);
+		close(fd);
+	}
+}
+
 /* ---- mapped files ---- */
 
 static uint64_t rss_file_kib(void)
@@ -343,6 +391,8 @@ int main(void)
 		cmocka_unit_test_teardown(C04_the_next_file_is_in_flight_before_this_one_ends,
 					  real_device),
 		cmocka_unit_test_teardown(C06_C08_a_slow_writer_pauses_its_producer_and_nobody_else,
+					  real_device),
+		cmocka_unit_test_teardown(C06_a_limit_of_writes_is_reached_and_never_exceeded,
 					  real_device),
 		cmocka_unit_test(C21_mapped_files_read_the_same_and_are_let_go_of),
 		cmocka_unit_test(C21_many_files_are_mapped_whole_at_once),

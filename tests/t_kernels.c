@@ -304,7 +304,7 @@ static void row_extract64(void (*f)(void))
 	extract_all(f, 64);
 }
 
-static void extraction_equals_shift_and_mask_with_exact_bounds(void **state)
+static void C23_C24_extraction_equals_shift_and_mask_with_exact_bounds(void **state)
 {
 	(void)state;
 	each_row("extract16", row_extract16);
@@ -467,7 +467,7 @@ static void row_pack64(void (*f)(void))
 	pack_all(f, 64);
 }
 
-static void packing_equals_bit_by_bit_at_every_width(void **state)
+static void C24_packing_equals_bit_by_bit_at_every_width(void **state)
 {
 	(void)state;
 	each_row("pack16", row_pack16);
@@ -480,9 +480,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(checksums_equal_zlib_at_every_length_and_alignment),
 		cmocka_unit_test(windows_read_only_their_eight_bytes),
-		cmocka_unit_test(extraction_equals_shift_and_mask_with_exact_bounds),
+		cmocka_unit_test(C23_C24_extraction_equals_shift_and_mask_with_exact_bounds),
 		cmocka_unit_test(masks_and_compression_keep_exactly_the_rows_in_range),
-		cmocka_unit_test(packing_equals_bit_by_bit_at_every_width),
+		cmocka_unit_test(C24_packing_equals_bit_by_bit_at_every_width),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,6 +156,38 @@ static void G01_all_sessions_share_one_sampler_and_its_descriptors(void **state)
 	assert_int_equal(entries("/proc/self/fd"), fds);
 }
 
+/* Reads of /proc that `nr` sessions cause while `samples` samples are taken. */
+static uint64_t preads_of(unsigned nr, unsigned samples)
+{
+	struct canp_mon_session s[16];
+	uint64_t preads;
+
+	config(60000, 60000);
+	for (unsigned i = 0; i < nr; i++)
+		begin(&s[i]);
+	preads = stats().preads;
+	for (unsigned i = 0; i < samples; i++)
+		assert_int_equal(canp_monitor_refresh(), 0);
+	preads = stats().preads - preads;
+	for (unsigned i = 0; i < nr; i++)
+		canp_mon_session_end(&s[i], 0, NULL);
+	wait_stopped();
+	return preads;
+}
+
+/* Sixteen monitors of their own would read sixteen times as much. */
+static void G02_sixteen_sessions_read_proc_as_often_as_one(void **state)
+{
+	uint64_t one, sixteen;
+
+	(void)state;
+	one = preads_of(1, 50);
+	sixteen = preads_of(16, 50);
+	assert_true(one >= 50);
+	assert_int_equal(sixteen, one);
+	assert_true(sixteen * 100 <= one * 16 * 20);
+}
+
 static void G03_the_period_follows_the_load_within_its_bounds(void **state)
 {
 	struct canp_mon_session s;
@@ -427,6 +459,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(G01_all_sessions_share_one_sampler_and_its_descriptors),
+		cmocka_unit_test(G02_sixteen_sessions_read_proc_as_often_as_one),
 		cmocka_unit_test(G03_the_period_follows_the_load_within_its_bounds),
 		cmocka_unit_test(G04_a_stalled_sampler_delays_nobody),
 		cmocka_unit_test(G05_system_figures_are_read_once_a_period),

@@ -99,7 +99,7 @@ static struct play play(uint32_t nr, unsigned nr_shards, uint32_t home, double s
 	for (uint32_t i = 0; i < u.nr && home != UINT32_MAX; i++)
 		homes[i] = home;
 	assert_int_equal(canp_sched_create(nr_shards, u.nr, homes, &s), 0);
-	canp_sched_set_window(s, canp_units_window(&u, nr_shards, 0, UINT32_MAX));
+	canp_sched_set_window(s, canp_units_window(&u, nr_shards, 4 * nr_shards, UINT32_MAX));
 	play_out(&p, s, &u);
 	canp_sched_destroy(s);
 	canp_units_fini(&u);

@@ -9,6 +9,7 @@
 #include "core/runtime/runtime_cfg.h"
 #include "io/ingest.h"
 #include "io/ingest_cfg.h"
+#include "io/lib_cfg.h"
 #include "tools/appliance_cfg.h"
 #include "tools/toolmain.h"
 
@@ -25,6 +26,7 @@ int canp_cmd_status(int argc, char **argv);
 struct canp_job_cli {
 	struct canp_runtime_cfg rt;
 	struct canp_ingest_cfg in;
+	struct canp_lib_cfg lib; /* for programs that share the file; a job has no use for it */
 	struct canp_appliance_cfg ui;
 	struct canp_opts *opts;
 	/* resolved; freed by canp_job_cli_fini */

@@ -10,6 +10,7 @@
 #include "core/base/json.h"
 #include "core/base/units.h"
 #include "numa/host.h"
+#include "numa/profile.h"
 #include "simd/simd.h"
 #include "tools/appliance_cmd.h"
 
@@ -143,6 +144,31 @@ static void doctor_cpu(struct doctor *d, const struct canp_topology *t,
 	    "raise the container's CPU quota, or set --cores to it");
 }
 
+/* Never bad: a job runs on any machine, the profiles only say what to expect. */
+static void doctor_profile(struct doctor *d, const struct canp_host_facts *h,
+			   const struct canp_topology *t)
+{
+	struct canp_hw_facts f;
+	enum canp_hw_profile p;
+	char found[256], a[32];
+
+	canp_hw_facts("", t, h->mem_total, &f);
+	p = canp_hw_profile(&f);
+	canp_tool_bytes((double)f.mem_bytes, a);
+	snprintf(found, sizeof(found),
+		 "%s: %u cores, %u socket%s, %s, %u NVMe drive%s, %u graphics processor%s",
+		 canp_hw_profile_name(p), f.cores, f.sockets, f.sockets == 1 ? "" : "s", a, f.nvme,
+		 f.nvme == 1 ? "" : "s", f.gpus, f.gpus == 1 ? "" : "s");
+	if (canp_hw_profile_config(p)) {
+		size_t n = strlen(found);
+
+		snprintf(found + n, sizeof(found) - n, "; make %s is made for it",
+			 canp_hw_profile_config(p));
+	}
+	say(d, "profile", p == CANP_HW_BELOW ? HINT : GOOD, found,
+	    "16 cores and 64 GB are the smallest machine the throughput goals are about");
+}
+
 int canp_cmd_doctor(int argc, char **argv)
 {
 	static const struct canp_tool tool = {
@@ -176,6 +202,7 @@ int canp_cmd_doctor(int argc, char **argv)
 		doctor_limits(&d, h, 16 << 20);
 		doctor_memory(&d, h, cores, &c);
 		doctor_cpu(&d, t, c.job.inflate);
+		doctor_profile(&d, h, t);
 		if (d.js)
 			canp_json_end(&js);
 		else

@@ -128,6 +128,9 @@ static void resolve_machine(struct canp_job_cli *c)
 	j->never_sleep = c->in.mode == CANP_CFG_MODE_LATENCY;
 	j->restrict_ops = c->rt.restrict_ops;
 	j->depth = c->in.depth;
+	j->prefetch = c->in.prefetch;
+	j->window = c->in.window;
+	j->write_depth = c->in.write_depth;
 	j->slice_bytes = (uint32_t)(c->in.slice & ~4095ull);
 	j->read_policy = (enum canp_io_policy)c->in.io;
 	j->inflate = engines[c->in.inflate];

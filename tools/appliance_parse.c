@@ -11,6 +11,7 @@ int canp_job_cli_parse(struct canp_job_cli *c, const struct canp_tool *tool, int
 	const struct canp_opt_bind binds[] = {
 		{&canp_ingest_opt_table, &c->in},
 		{&canp_runtime_opt_table, &c->rt},
+		{&canp_lib_opt_table, &c->lib},
 		{&canp_appliance_opt_table, &c->ui},
 	};
 	struct canp_tool t = *tool;

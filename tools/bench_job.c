@@ -23,7 +23,7 @@
 
 /* Rounds when nobody asked for a number: a run takes seconds, not fractions of one. */
 #define JOB_ROUNDS     3u
-#define CONTENDERS_MAX (CANP_STAGE_NR + 2u)
+#define CONTENDERS_MAX (CANP_STAGE_NR + 3u)
 
 struct bench_job {
 	struct canp_bench_setup s;
@@ -103,6 +103,9 @@ static int check_options(struct bench_job *b)
 						 "nothing but read");
 	if (c->against == CANP_CFG_AGAINST_ISAL && !range_has(&b->s, CANP_STAGE_INFLATE))
 		return canp_tool_usage(&b->tool, "--against=isal needs stages with inflate");
+	if (c->serial && (b->s.first != CANP_STAGE_READ || b->s.last != CANP_STAGE_WRITE))
+		return canp_tool_usage(&b->tool, "--serial needs all stages: it is about reading, "
+						 "decoding and writing at the same time");
 	if (*b->cli.in.output)
 		return canp_tool_usage(&b->tool, "--output: datasets of a benchmark are removed; "
 						 "--bench-dir says where they are made");
@@ -224,6 +227,8 @@ static int choose(struct bench_job *b)
 		add(b, CANP_BENCH_FIO, b->s.last, 1);
 	if (b->s.job_cfg.scaling && cores > 1)
 		add(b, CANP_BENCH_JOB, b->s.last, cores);
+	if (b->s.job_cfg.serial)
+		add(b, CANP_BENCH_JOB, b->s.last, 1)->serial = true;
 	for (int st = b->s.first; b->s.job_cfg.breakdown && st < (int)b->s.last; st++)
 		add(b, CANP_BENCH_JOB, (enum canp_stage)st, 1);
 	for (unsigned i = 0; i < b->nr; i++)
@@ -237,6 +242,7 @@ static int run_one(struct bench_job *b, struct canp_bench_contender *c, unsigned
 	struct canp_bench_setup *s = &b->s;
 	int rc;
 
+	s->serial = c->serial;
 	if (c->kind == CANP_BENCH_ISAL)
 		rc = canp_bench_run_isal(s, &c->run);
 	else if (c->kind == CANP_BENCH_FIO)
@@ -292,6 +298,7 @@ static int count_calls(struct bench_job *b)
 	uint32_t half = b->s.data.nr / 2;
 	struct canp_bench_run run;
 
+	b->s.serial = false;
 	if (!b->s.job_cfg.calls || !half || !canp_bench_calls_counted())
 		return CANP_EXIT_OK;
 	if (canp_bench_run_job(&b->s, b->s.first, b->s.last, 1, half, &run)) {

@@ -77,6 +77,7 @@ struct canp_bench_setup {
 	struct canp_bench_job_cfg job_cfg;
 	const struct canp_opts *opts; /* all of them, for the report */
 	enum canp_stage first, last;
+	bool serial; /* of the run at hand: one stage after the other */
 };
 
 /* Runs fn(arg, run) in a process of its own, pinned to cpu unless that is -1; its error text is in
@@ -103,6 +104,7 @@ struct canp_bench_contender {
 	enum canp_bench_kind kind;
 	enum canp_stage first, last;
 	unsigned cores;
+	bool serial;
 	double *cpu, *wall; /* [rounds], owned by the caller of canp_bench_job_report() */
 	struct canp_bench_stat cpu_stat, wall_stat;
 	struct canp_bench_run run; /* the last one */

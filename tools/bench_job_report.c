@@ -15,6 +15,9 @@
  * of a machine, or an hour, at another speed are also given as they would have been at this one. */
 #define REFERENCE_ISAL_RATE 0.48e9
 
+/* The job that the goals are about: so many files of 15 MB. */
+#define REPORT_FILES 8000u
+
 static const struct canp_bench_contender *find(const struct canp_bench_result *r,
 					       enum canp_bench_kind kind)
 {
@@ -32,12 +35,21 @@ static const struct canp_bench_contender *find_scaled(const struct canp_bench_re
 	return NULL;
 }
 
+static const struct canp_bench_contender *find_serial(const struct canp_bench_result *r)
+{
+	for (unsigned i = 1; i < r->nr; i++)
+		if (r->c[i].serial)
+			return &r->c[i];
+	return NULL;
+}
+
 /* The range up to `last`; NULL: not measured. */
 static const struct canp_bench_contender *find_range(const struct canp_bench_result *r,
 						     enum canp_stage last)
 {
 	for (unsigned i = 0; i < r->nr; i++)
-		if (r->c[i].kind == CANP_BENCH_JOB && r->c[i].cores == 1 && r->c[i].last == last)
+		if (r->c[i].kind == CANP_BENCH_JOB && r->c[i].cores == 1 && !r->c[i].serial &&
+		    r->c[i].last == last)
 			return &r->c[i];
 	return NULL;
 }
@@ -48,7 +60,7 @@ static double ns_frame(const struct canp_bench_result *r, const struct canp_benc
 }
 
 struct derived {
-	const struct canp_bench_contender *job, *isal, *fio, *wide;
+	const struct canp_bench_contender *job, *isal, *fio, *wide, *serial;
 	double files_core, files_cpu; /* files a second */
 	double isal_cpu, isal_wall;   /* how many times as fast as ISA-L alone */
 	double isal_rate;             /* bytes inflated a second */
@@ -56,6 +68,9 @@ struct derived {
 	double fio_ratio;
 	double growth, efficiency; /* CPU time a file, wall time */
 	double value_bytes;
+	double overlap;     /* how many times as fast as one stage after the other, by wall time */
+	double utilisation; /* of the cores it ran on: CPU time by wall time */
+	double many_s;      /* seconds for REPORT_FILES such files */
 };
 
 static struct derived derive(const struct canp_bench_result *r)
@@ -65,9 +80,14 @@ static struct derived derive(const struct canp_bench_result *r)
 		.isal = find(r, CANP_BENCH_ISAL),
 		.fio = find(r, CANP_BENCH_FIO),
 		.wide = find_scaled(r),
+		.serial = find_serial(r),
 	};
 	const struct canp_bench_run *run = &d.job->run;
+	const struct canp_bench_contender *most = d.wide ? d.wide : d.job;
 
+	d.utilisation = most->cpu_stat.median / most->wall_stat.median / most->cores;
+	d.many_s = REPORT_FILES * most->wall_stat.median / r->s->data.nr;
+	d.overlap = d.serial ? canp_bench_ratio(most->wall, d.serial->wall, r->rounds) : NAN;
 	d.files_core = (double)r->s->data.nr / d.job->wall_stat.median;
 	d.files_cpu = (double)r->s->data.nr / d.job->cpu_stat.median;
 	d.value_bytes = run->values ? (double)run->bytes_out / (double)run->values : NAN;
@@ -211,6 +231,9 @@ static int report_json(const struct canp_bench_result *r, const struct derived *
 	canp_json_kdouble(&js, "ns_per_frame", ns_frame(r, d->job));
 	canp_json_kdouble(&js, "ns_per_frame_normalised", d->normal_ns);
 	canp_json_kdouble(&js, "isal_bytes_per_s", d->isal_rate);
+	canp_json_kdouble(&js, "ratio_to_serial", d->overlap);
+	canp_json_kdouble(&js, "cpu_utilisation", d->utilisation);
+	canp_json_kdouble(&js, "seconds_for_8000_files", d->many_s);
 	json_stages(&js, r);
 	json_scaling(&js, r, d);
 	canp_json_kdouble(&js, "bytes_per_value", d->value_bytes);
@@ -240,6 +263,7 @@ static int report_json(const struct canp_bench_result *r, const struct derived *
 	json_contender(&js, "isal", d->isal, r->rounds);
 	json_contender(&js, "fio", d->fio, r->rounds);
 	json_contender(&js, "job_all_cores", d->wide, r->rounds);
+	json_contender(&js, "serial", d->serial, r->rounds);
 	canp_json_key(&js, "options");
 	canp_opts_dump_json(r->s->opts, &js);
 	canp_json_key(&js, "environment");
@@ -306,6 +330,8 @@ static void text_table(struct canp_strbuf *sb, const struct canp_bench_result *r
 		text_row(sb, r, "isal_inflate alone", d->isal, NAN);
 	if (d->fio)
 		text_row(sb, r, "fio", d->fio, NAN);
+	if (d->serial)
+		text_row(sb, r, "one stage at a time", d->serial, NAN);
 	snprintf(name, sizeof(name), "on %u cores", d->wide ? d->wide->cores : 0);
 	if (d->wide)
 		text_row(sb, r, name, d->wide, NAN);
@@ -337,6 +363,14 @@ static int report_text(const struct canp_bench_result *r, const struct derived *
 				   "scaling    %u cores: efficiency %.2f by wall time, CPU time a "
 				   "file x %.2f\n",
 				   d->wide->cores, d->efficiency, d->growth);
+	if (d->serial)
+		canp_strbuf_printf(&sb,
+				   "overlap    %.2f times as fast as one stage after the other\n",
+				   d->overlap);
+	canp_strbuf_printf(&sb,
+			   "at large   %u such files would take %.0f s; CPUs are busy %.0f %% of "
+			   "the time\n",
+			   REPORT_FILES, d->many_s, 100 * d->utilisation);
 	if (run->values && run->bytes_out)
 		canp_strbuf_printf(&sb, "output     %s, %.3f bytes a value that is not null\n",
 				   canp_tool_bytes((double)run->bytes_out, a), d->value_bytes);

@@ -188,6 +188,11 @@ int canp_bench_run_job(struct canp_bench_setup *s, enum canp_stage first, enum c
 	jr.opts.nr_globs = 0;
 	jr.opts.out = s->out;
 	jr.opts.cores = cores;
+	if (s->serial) {
+		jr.opts.serial = true;
+		jr.opts.depth = 1;
+		jr.opts.prefetch = 0;
+	}
 	rc = canp_bench_fork(job_main, &jr, cores == 1 ? s->cpu : -1, run, &cpu_s);
 	run->cpu_s += cpu_s;
 	if (last == CANP_STAGE_WRITE)

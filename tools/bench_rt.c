@@ -19,9 +19,8 @@
 #include "tools/bench_rt.h"
 
 static const struct canp_bench_rt_section sections[] = {
-	{"mem", canp_bench_rt_mem},
-	{"task", canp_bench_rt_task},
-	{"event", canp_bench_rt_event},
+	{"mem", canp_bench_rt_mem},         {"task", canp_bench_rt_task},
+	{"pipe", canp_bench_rt_flows},      {"event", canp_bench_rt_event},
 	{"monitor", canp_bench_rt_monitor},
 };
 

@@ -72,6 +72,7 @@ struct canp_bench_rt_section {
 
 extern const struct canp_bench_rt_figure canp_bench_rt_mem[];
 extern const struct canp_bench_rt_figure canp_bench_rt_task[];
+extern const struct canp_bench_rt_figure canp_bench_rt_flows[];
 extern const struct canp_bench_rt_figure canp_bench_rt_event[];
 extern const struct canp_bench_rt_figure canp_bench_rt_monitor[];
 

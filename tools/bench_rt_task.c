@@ -160,6 +160,11 @@ static const struct how rate_no_stats = {
 	.fn = nothing, .batch = 64, .cores = 2, .shard = 2, .rate = true, .no_stats = true};
 static const struct how empty_2 = {.fn = nothing, .batch = 64, .cores = 2, .rate = true};
 static const struct how us_2 = {.fn = one_us, .batch = 64, .cores = 2, .rate = true};
+/* As with the peers, whose tasks are made by a thread that runs them, too. */
+static const struct how empty_in = {
+	.fn = nothing, .batch = 64, .cores = 2, .rate = true, .inside = true};
+static const struct how us_in = {
+	.fn = one_us, .batch = 64, .cores = 2, .rate = true, .inside = true};
 static const struct canp_bench_rt_peer_arg tbb_empty = {"tbb:empty", NULL};
 static const struct canp_bench_rt_peer_arg omp_empty = {"omp:empty", NULL};
 static const struct canp_bench_rt_peer_arg tbb_us = {"tbb:us", NULL};
@@ -212,7 +217,8 @@ const struct canp_bench_rt_figure canp_bench_rt_task[] = {
 		.judge = CANP_BENCH_RT_RATIO,
 		.floor = 1,
 		.aim = 3,
-		.forms = {{"executor", run_tasks, &empty_2},
+		.forms = {{"executor, from a task", run_tasks, &empty_in},
+			  {"executor, from outside", run_tasks, &empty_2},
 			  {"oneTBB task_group", canp_bench_rt_peer_form, &tbb_empty},
 			  {"OpenMP tasks", canp_bench_rt_peer_form, &omp_empty}},
 	},
@@ -224,7 +230,8 @@ const struct canp_bench_rt_figure canp_bench_rt_task[] = {
 		.judge = CANP_BENCH_RT_RATIO,
 		.floor = 1,
 		.aim = 1.4,
-		.forms = {{"executor", run_tasks, &us_2},
+		.forms = {{"executor, from a task", run_tasks, &us_in},
+			  {"executor, from outside", run_tasks, &us_2},
 			  {"oneTBB task_group", canp_bench_rt_peer_form, &tbb_us},
 			  {"OpenMP tasks", canp_bench_rt_peer_form, &omp_us}},
 	},

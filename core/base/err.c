@@ -1,5 +1,5 @@
 /*
- * err.c - names and texts of data faults.
+ * err.c - names and texts of errors and of data faults.
  */
 #include "core/base/err.h"
 
@@ -28,6 +28,38 @@ const char *canp_fault_text(enum canp_fault_code code)
 const char *canp_fault_fix(enum canp_fault_code code)
 {
 	return (unsigned)code < CANP_FAULT_NR ? fault_table[code].fix : "";
+}
+
+static const struct {
+	int err;
+	const char *name, *text;
+} err_table[] = {
+#define X(name, text) {E##name, "E" #name, text},
+	CANP_ERRS(X)
+#undef X
+};
+
+/* Index of the error, or -1. */
+static int err_find(int err)
+{
+	for (unsigned i = 0; i < sizeof(err_table) / sizeof(err_table[0]); i++)
+		if (err_table[i].err == (err < 0 ? -err : err))
+			return (int)i;
+	return -1;
+}
+
+const char *canp_err_name(int err)
+{
+	int i = err_find(err);
+
+	return i < 0 ? "" : err_table[i].name;
+}
+
+const char *canp_err_text(int err)
+{
+	int i = err_find(err);
+
+	return i < 0 ? canp_strerror(err) : err_table[i].text;
 }
 
 const char *canp_strerror(int err)

@@ -479,6 +479,20 @@ static char *clean_value(char *s)
 	return trim(s);
 }
 
+void canp_opts_own(struct canp_opts *o, const char *const *prefixes)
+{
+	o->own = prefixes;
+}
+
+static bool is_own(const struct canp_opts *o, const char *key)
+{
+	const char *const *p = o->own;
+
+	while (p && *p && strncmp(key, *p, strlen(*p)))
+		p++;
+	return !p || *p;
+}
+
 static int ini_line(struct canp_opts *o, char *line, const char *where)
 {
 	struct opt_state *st;
@@ -501,6 +515,8 @@ static int ini_line(struct canp_opts *o, char *line, const char *where)
 	*eq = '\0';
 	key = trim(key);
 	st = find_state(o, key, strlen(key));
+	if (!st && !is_own(o, key))
+		return 0;
 	return st ? checked_set(o, st, value, CANP_OPT_FILE, where)
 		  : unknown(o, key, strlen(key), where);
 }

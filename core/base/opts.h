@@ -171,6 +171,10 @@ int canp_opts_file(struct canp_opts *o, const char *path);
 /* The same from memory; `where` is the file name for error texts. */
 int canp_opts_ini(struct canp_opts *o, const char *text, size_t len, const char *where);
 
+/* From now on unknown keys of a file are passed over, unless they begin with one of the prefixes
+ * (NULL-terminated, borrowed): for a file that other programs share. */
+void canp_opts_own(struct canp_opts *o, const char *const *prefixes);
+
 /* Where the value came from; CANP_OPT_DEFAULT also for an unknown name. */
 enum canp_opt_origin canp_opts_origin(const struct canp_opts *o, const char *name);
 const char *canp_opt_origin_name(enum canp_opt_origin origin);

@@ -24,6 +24,7 @@ struct canp_opts {
 	struct opt_state *states; /* rows of all tables in bind order */
 	unsigned nr;
 	struct opt_string *strings;
+	const char *const *own; /* prefixes of our keys in a file that others share; NULL: all */
 	const char **operands;
 	unsigned nr_operands, cap_operands;
 	struct canp_strbuf err;

@@ -105,16 +105,26 @@ unsigned canp_ring_inflight(const struct canp_ring *r)
 	return r->inflight;
 }
 
+static struct canp_ring_op *ring_op_of(struct canp_fifo_node *n)
+{
+	return canp_container_of(n, struct canp_ring_op, node);
+}
+
 const struct canp_ring_counts *canp_ring_counts(const struct canp_ring *r)
 {
 	return &r->counts;
 }
 
+void canp_ring_limit_writes(struct canp_ring *r, unsigned max)
+{
+	r->writes_limit = max;
+}
+
+/* It goes to the backend, or is over already. */
 static void ring_count(struct canp_ring *r, const struct canp_ring_op *op)
 {
 	struct canp_ring_counts *c = &r->counts;
 
-	r->inflight++;
 	if (op->opcode == CANP_OP_READ)
 		c->reads_max = canp_max(c->reads_max, ++c->reads);
 	else if (op->opcode == CANP_OP_WRITE)
@@ -126,6 +136,12 @@ static void ring_uncount(struct canp_ring *r, const struct canp_ring_op *op)
 	r->inflight--;
 	r->counts.reads -= op->opcode == CANP_OP_READ;
 	r->counts.writes -= op->opcode == CANP_OP_WRITE;
+	if (canp_unlikely(r->parked.head != NULL) && op->opcode == CANP_OP_WRITE) {
+		struct canp_fifo_node *n = canp_fifo_pop(&r->parked);
+
+		ring_count(r, ring_op_of(n));
+		canp_fifo_push(&r->waiting, n);
+	}
 }
 
 void canp_ring_submit(struct canp_ring *r, struct canp_ring_op *op)
@@ -134,6 +150,12 @@ void canp_ring_submit(struct canp_ring *r, struct canp_ring_op *op)
 	CANP_DASSERT(pthread_equal(r->owner, pthread_self()));
 	op->slot = 0;
 	op->res = 0;
+	r->inflight++;
+	if (canp_unlikely(r->writes_limit && r->counts.writes >= r->writes_limit) &&
+	    op->opcode == CANP_OP_WRITE && !r->closing) {
+		canp_fifo_push(&r->parked, &op->node);
+		return;
+	}
 	ring_count(r, op);
 	if (canp_unlikely(r->closing)) {
 		op->res = -ECANCELED;
@@ -169,11 +191,6 @@ void canp_ring_complete(struct canp_ring *r, struct canp_ring_op *op, int32_t re
 	if (canp_unlikely(canp_ring_slow_on) && canp_ring_slow_hold(r, op))
 		return;
 	canp_fifo_push(&r->ready, &op->node);
-}
-
-static struct canp_ring_op *ring_op_of(struct canp_fifo_node *n)
-{
-	return canp_container_of(n, struct canp_ring_op, node);
 }
 
 /* Hands waiting operations over until the backend has no more room. */

@@ -92,11 +92,15 @@ void canp_ring_submit(struct canp_ring *r, struct canp_ring_op *op);
 /* Operations submitted and not yet called back. */
 unsigned canp_ring_inflight(const struct canp_ring *r);
 
-/* Of these the reads and writes, and the most there ever were. Owner thread. */
+/* Of these the reads and writes (without those that a limit keeps waiting), and the most there ever
+ * were. Owner thread. */
 struct canp_ring_counts {
 	unsigned reads, writes, reads_max, writes_max;
 };
 const struct canp_ring_counts *canp_ring_counts(const struct canp_ring *r);
+/* At most this many writes are handed to the kernel at once, the others wait in order; 0: no limit.
+ * Owner thread, before the first write. */
+void canp_ring_limit_writes(struct canp_ring *r, unsigned max);
 
 /* Submits what is queued, reaps what is complete and runs callbacks. timeout_ns 0: do not sleep;
  * UINT64_MAX: sleep until something completes or canp_ring_wake(). Returns callbacks run. A signal

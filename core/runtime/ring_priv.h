@@ -4,8 +4,8 @@
  * The common part (ring.c) keeps the list of operations that wait for room and the list of
  * completed operations whose callbacks are due; it applies the fault hook, the slow device and the
  * bounded retry of EAGAIN and EINTR. A backend carries operations out and reports each through
- * canp_ring_complete(). At any moment an operation is in exactly one place (waiting, in the
- * backend, held, or ready), so its one list node is enough.
+ * canp_ring_complete(). At any moment an operation is in exactly one place (parked, waiting, in
+ * the backend, held, or ready), so its one list node is enough.
  */
 #ifndef CANP_RUNTIME_RING_PRIV_H
 #define CANP_RUNTIME_RING_PRIV_H
@@ -44,6 +44,8 @@ struct canp_ring {
 	struct canp_fifo held[CANP_RING_DIRS]; /* complete, but a slow device would not be done */
 	unsigned inflight;
 	struct canp_ring_counts counts;
+	unsigned writes_limit;   /* 0: none */
+	struct canp_fifo parked; /* writes above it */
 	bool dispatching, closing;
 	pthread_t owner;
 	struct canp_ring_caps caps;

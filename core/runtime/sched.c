@@ -62,6 +62,7 @@ struct canp_sched {
 	/* Written at each finish, read at each claim. */
 	uint32_t frontier CANP_ALIGNED(CANP_CACHELINE);
 	uint64_t finished;
+	uint32_t under_way, under_way_max;
 	struct sched_shard shards[];
 };
 
@@ -108,8 +109,7 @@ int canp_sched_create(unsigned nr_shards, uint32_t nr_units, const uint32_t *hom
 
 void canp_sched_set_window(struct canp_sched *s, uint32_t window)
 {
-	window = canp_max(window, s->nr_shards * CANP_SCHED_WINDOW_PER_SHARD);
-	s->window = canp_min(window, canp_sched_window_max(s->nr_shards));
+	s->window = canp_min(canp_max(window, 1u), canp_sched_window_max(s->nr_shards));
 }
 
 uint32_t canp_sched_window(const struct canp_sched *s)
@@ -268,6 +268,18 @@ static int claim_in_window(struct canp_sched *s, struct sched_shard *me, uint32_
 	return rc;
 }
 
+/* For the statistics alone: no order is needed. Counted after the claim and taken off before the
+ * finish, so it is never more than the window. */
+static void count_under_way(struct canp_sched *s)
+{
+	uint32_t n = __atomic_add_fetch(&s->under_way, 1, __ATOMIC_RELAXED);
+	uint32_t most = __atomic_load_n(&s->under_way_max, __ATOMIC_RELAXED);
+
+	while (n > most && !__atomic_compare_exchange_n(&s->under_way_max, &most, n, true,
+							__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
 int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit)
 {
 	struct sched_shard *me = &s->shards[shard];
@@ -282,6 +294,8 @@ int canp_sched_claim(struct canp_sched *s, unsigned shard, uint32_t *unit)
 	__atomic_store_n(&me->claiming, 1, __ATOMIC_SEQ_CST);
 	if (!canp_sched_stopped(s)) /* R3 */
 		rc = claim_in_window(s, me, unit);
+	if (rc == 0)
+		count_under_way(s);
 	/* Release: the count above is visible to R4 when it sees 0 here. */
 	__atomic_store_n(&me->claiming, 0, __ATOMIC_RELEASE);
 	return rc;
@@ -294,6 +308,7 @@ bool canp_sched_finish(struct canp_sched *s, uint32_t unit)
 	bool moved = false;
 
 	CANP_ASSERT(unit < s->nr_units);
+	__atomic_fetch_sub(&s->under_way, 1, __ATOMIC_RELAXED);
 	/* A2: the total order with the scan below (R1). Of two shards that finish units f and f + 1
 	 * at the same time at least one sees both states, because each stores its own first. */
 	before = __atomic_exchange_n(&s->state[unit], UNIT_DONE, __ATOMIC_SEQ_CST);
@@ -398,6 +413,7 @@ unsigned canp_sched_peek(const struct canp_sched *s, unsigned shard, uint32_t *u
 void canp_sched_stats(const struct canp_sched *s, struct canp_sched_stats *st)
 {
 	memset(st, 0, sizeof(*st));
+	st->under_way_max = __atomic_load_n(&s->under_way_max, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < s->nr_shards; i++) {
 		const struct sched_shard *x = &s->shards[i];
 

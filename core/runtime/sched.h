@@ -33,7 +33,7 @@ static inline uint32_t canp_sched_window_max(unsigned nr_shards)
  * allocated. Control plane. */
 int canp_sched_create(unsigned nr_shards, uint32_t nr_units, const uint32_t *homes,
 		      struct canp_sched **out);
-/* Widens the window; before the first claim. Values outside of [4 x shards,
+/* Another window than 4 x shards; before the first claim. Values outside of [1,
  * canp_sched_window_max()] are brought there. Control plane. */
 void canp_sched_set_window(struct canp_sched *s, uint32_t window);
 /* Units that may be under way at once. Any thread. */
@@ -70,6 +70,7 @@ unsigned canp_sched_peek(const struct canp_sched *s, unsigned shard, uint32_t *u
 
 struct canp_sched_stats {
 	uint64_t claims, foreign_claims, window_waits;
+	uint64_t under_way_max; /* units claimed and not finished, the most there were at once */
 };
 /* Sum over shards; exact when idle. */
 void canp_sched_stats(const struct canp_sched *s, struct canp_sched_stats *st);

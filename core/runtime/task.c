@@ -328,3 +328,66 @@ void canp_future_put(struct canp_future *f)
 	if (task_over(w) && !(w & (TS_TIMED | TS_DONE)))
 		slot_free(canp_task_port(ex), s, w);
 }
+
+/* ---- futures without a task ---- */
+
+int canp_future_create(struct canp_exec *ex, struct canp_future **f)
+{
+	struct task_port *p = canp_task_port(ex);
+	uint32_t i = p ? canp_task_slot_get(p) : TASK_NONE;
+	struct task_slot *s;
+	uint64_t gen;
+
+	if (i == TASK_NONE)
+		return -EAGAIN;
+	s = &ex->slots[i];
+	gen = task_load(s) & ~0xffffffffull;
+	s->fn = NULL;
+	s->created_ns = canp_clock_ns();
+	s->started_ns = s->created_ns;
+	s->run_ns = 0;
+	s->owner = 0;
+	s->ran = 0;
+	s->home = TASK_NO_SHARD;
+	s->error = 0;
+	s->nr_blocks = 0;
+	s->flags = 0;
+	/* RUNNING: nobody can claim it, and a canceller only leaves its flag. */
+	__atomic_store_n(&s->word,
+			 gen | CANP_TASK_RUNNING | (uint64_t)CANP_TASK_CPU << TS_TYPE_SHIFT |
+				 TS_HELD,
+			 __ATOMIC_RELEASE);
+	task_counts_begin(&p->c);
+	task_count(&p->c.submitted[CANP_TASK_CPU], 1);
+	task_counts_end(&p->c);
+	*f = task_handle(s, (uint32_t)(gen >> 32));
+	return 0;
+}
+
+int canp_future_complete(struct canp_future *f, int error)
+{
+	struct task_slot *s = task_slot_of(f);
+	uint64_t w = task_load(s);
+	struct canp_exec *ex;
+	struct task_port *p;
+
+	if (!task_is(w, f) || task_status(w) == CANP_TASK_FREE)
+		return -ESTALE;
+	if (task_over(w))
+		return -EALREADY;
+	ex = s->ex;
+	p = canp_task_port(ex);
+	if (!p)
+		return -EAGAIN;
+	s->run_ns = canp_clock_ns() - s->started_ns;
+	canp_task_end(p, s, w, error);
+	canp_exec_check_idle(ex);
+	return 0;
+}
+
+bool canp_future_cancelled(const struct canp_future *f)
+{
+	uint64_t w = task_load(task_slot_of(f));
+
+	return task_is(w, f) && (w & TS_CANCEL);
+}

@@ -146,6 +146,13 @@ int canp_future_wait(struct canp_future *f, uint32_t timeout_ms, struct canp_tas
 int canp_future_cancel(struct canp_future *f);
 enum canp_task_status canp_future_status(const struct canp_future *f);
 void canp_future_put(struct canp_future *f);
+/* A future without a task, for work that somebody else does: it is RUNNING until it is completed by
+ * hand, once, and has counted as a task of type CPU. create: -EAGAIN: no slot free. complete: error
+ * 0 or -errno; the future may have been put before; -EALREADY, -ESTALE, -EAGAIN: too many threads.
+ * cancelled: somebody asked for its end. Any thread, as long as the executor is there. */
+int canp_future_create(struct canp_exec *ex, struct canp_future **f);
+int canp_future_complete(struct canp_future *f, int error);
+bool canp_future_cancelled(const struct canp_future *f);
 /* Inside a task: somebody asked for its end. */
 bool canp_task_cancelled(const struct canp_task_env *env);
 

@@ -88,28 +88,48 @@ static uint32_t depot_fresh(struct task_shard *d, struct canp_exec *ex)
 	return first;
 }
 
-uint32_t canp_task_slot_get(struct task_port *p)
+/* Another chunk for a port that has no free slot left. */
+static CANP_NOINLINE bool port_refill(struct task_port *p)
 {
 	struct canp_exec *ex = p->ex;
-	uint32_t i = p->free;
+	uint32_t i = p->spare;
 
-	if (canp_unlikely(i == TASK_NONE)) {
-		i = p->spare;
-		p->spare = TASK_NONE;
-		for (unsigned k = 0; k < ex->nr && i == TASK_NONE; k++) {
-			struct task_shard *d = &ex->sh[(depot_of(p) + k) % ex->nr];
+	p->spare = TASK_NONE;
+	for (unsigned k = 0; k < ex->nr && i == TASK_NONE; k++) {
+		struct task_shard *d = &ex->sh[(depot_of(p) + k) % ex->nr];
 
-			i = depot_pop(d, ex);
-			if (i == TASK_NONE)
-				i = depot_fresh(d, ex);
-		}
+		i = depot_pop(d, ex);
 		if (i == TASK_NONE)
-			return i;
-		p->nr_free = ex->slots[i].chunk_n;
+			i = depot_fresh(d, ex);
 	}
-	p->free = ex->slots[i].next;
-	p->nr_free--;
-	return i;
+	if (i == TASK_NONE)
+		return false;
+	p->free = i;
+	p->nr_free = ex->slots[i].chunk_n;
+	return true;
+}
+
+unsigned canp_task_slots_get(struct task_port *p, uint32_t *out, unsigned n)
+{
+	const struct task_slot *slots = p->ex->slots;
+	unsigned got = 0;
+
+	while (got < n) {
+		uint32_t i = p->free, left;
+
+		if (canp_unlikely(i == TASK_NONE)) {
+			if (!port_refill(p))
+				break;
+			i = p->free;
+		}
+		for (left = p->nr_free; left && got < n; left--) {
+			out[got++] = i;
+			i = slots[i].next;
+		}
+		p->free = i;
+		p->nr_free = left;
+	}
+	return got;
 }
 
 void canp_task_slot_put(struct task_port *p, uint32_t i)

@@ -286,7 +286,15 @@ struct task_port *canp_task_port(struct canp_exec *ex);
 int canp_task_port_bind(struct task_port *p);
 /* Takes the executor out of all threads. */
 void canp_task_ports_forget(struct canp_exec *ex);
-uint32_t canp_task_slot_get(struct task_port *p);
+/* Up to n free slots; returns how many. */
+unsigned canp_task_slots_get(struct task_port *p, uint32_t *out, unsigned n);
+/* One, or TASK_NONE. */
+static inline uint32_t canp_task_slot_get(struct task_port *p)
+{
+	uint32_t i;
+
+	return canp_task_slots_get(p, &i, 1) ? i : TASK_NONE;
+}
 void canp_task_slot_put(struct task_port *p, uint32_t i);
 /* The same for a thread without a port. */
 void canp_task_slot_give(struct canp_exec *ex, uint32_t i);
@@ -304,6 +312,9 @@ unsigned canp_task_mail(struct task_shard *sh, struct task_port *p);
 /* ---- task_queue.c: the owner, but for steal ---- */
 void canp_task_queue_push(struct task_shard *sh, unsigned prio, unsigned type, void *handle,
 			  uint64_t now_ns);
+/* n of one class and type. */
+void canp_task_queue_push_run(struct task_shard *sh, unsigned prio, unsigned type, void *const *h,
+			      unsigned n, uint64_t now_ns);
 /* The next handle in class order among types not in sh->blocked; *qi is its queue. */
 bool canp_task_queue_best(struct task_shard *sh, unsigned *qi);
 void *canp_task_queue_pop(struct task_shard *sh, unsigned qi);

@@ -63,6 +63,28 @@ void canp_task_queue_push(struct task_shard *sh, unsigned prio, unsigned type, v
 	sh->queued++;
 }
 
+void canp_task_queue_push_run(struct task_shard *sh, unsigned prio, unsigned type, void *const *h,
+			      unsigned n, uint64_t now_ns)
+{
+	unsigned qi = queue_index(prio, type);
+	struct task_queue *q = &sh->q[qi];
+	uint64_t stamp = canp_max(sh->stamp + 1, now_ns);
+
+	/* All that is pending, these included, are slots: half of the entries at most. */
+	if (canp_unlikely(q->tail - q->head + n > q->mask + 1))
+		queue_compact(sh, q);
+	for (unsigned i = 0; i < n; i++) {
+		struct task_entry *e = &q->e[(q->tail + i) & q->mask];
+
+		__atomic_store_n(&e->handle, h[i], __ATOMIC_RELAXED);
+		e->stamp = stamp + i;
+	}
+	sh->stamp = stamp + n - 1;
+	__atomic_store_n(&q->tail, q->tail + n, __ATOMIC_RELEASE);
+	sh->mask |= 1u << qi;
+	sh->queued += n;
+}
+
 bool canp_task_queue_best(struct task_shard *sh, unsigned *qi)
 {
 	/* One bit per type in each class. */
@@ -73,6 +95,10 @@ bool canp_task_queue_best(struct task_shard *sh, unsigned *qi)
 	if (!m)
 		return false;
 	top = (31u - (unsigned)__builtin_clz(m)) / CANP_TASK_NR_TYPES * CANP_TASK_NR_TYPES;
+	if (!((m >> top) & ((m >> top) - 1))) { /* the usual case: one type in it */
+		*qi = top + (unsigned)__builtin_ctz(m >> top);
+		return true;
+	}
 	for (unsigned i = top; i < top + CANP_TASK_NR_TYPES; i++) {
 		const struct task_queue *q = &sh->q[i];
 

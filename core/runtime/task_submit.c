@@ -15,24 +15,63 @@
 #include "core/runtime/balance.h"
 #include "core/runtime/task_priv.h"
 
+/* A batch whose tasks all name the same shard, or none, is `even`: it goes in runs of `per` to the
+ * shards from `start` on, and to[] is not used. */
 struct task_batch {
 	struct canp_exec *ex;
 	struct task_port *p;
 	const struct canp_task_desc *d;
-	unsigned n;
+	unsigned n, start, per;
+	bool even;
+	bool alike;     /* of one class and type, and none with a time */
+	bool late;      /* some have a deadline */
+	uint64_t types; /* tasks of each type, TYPE_BITS for each */
+	uint64_t blocks, dones;
 	uint64_t now_ns;
 	uint32_t slot[CANP_TASK_BATCH_MAX];
 	uint16_t to[CANP_TASK_BATCH_MAX];
 	void *handle[CANP_TASK_BATCH_MAX];
 };
 
-static int desc_check(const struct canp_exec *ex, const struct canp_task_desc *d)
+/* Counts of a batch side by side in one word: three counters in memory would wait for each other.
+ */
+#define TYPE_BITS 20u
+#define TYPE_MASK ((1u << TYPE_BITS) - 1)
+CANP_STATIC_ASSERT(CANP_TASK_BATCH_MAX <= TYPE_MASK && CANP_TASK_NR_TYPES * TYPE_BITS <= 64,
+		   "task_batch.types");
+
+/* The one look at the whole batch before anything is taken; without branches, for it is made for
+ * every task. */
+static int batch_check(struct task_batch *b)
 {
-	if (!d->fn || (unsigned)d->type >= CANP_TASK_NR_TYPES || (unsigned)d->prio >= CANP_PRIO_NR)
+	const struct canp_task_desc *first = b->d;
+	unsigned bad = 0, other_shard = 0, other = 0, late = 0, nr = b->ex->nr;
+	uint64_t types = 0, blocks = 0, dones = 0, times = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct canp_task_desc *d = &b->d[i];
+		unsigned type = (unsigned)d->type, prio = (unsigned)d->prio;
+
+		bad |= !d->fn | (type >= CANP_TASK_NR_TYPES) | (prio >= CANP_PRIO_NR) |
+		       (d->nr_blocks > CANP_TASK_BLOCKS_MAX) | (!d->blocks & (d->nr_blocks != 0)) |
+		       ((unsigned)d->shard > nr); /* negative ones are */
+		types += 1ull << (TYPE_BITS * (type & 3));
+		blocks += d->nr_blocks;
+		dones += d->done != NULL;
+		other_shard |= (unsigned)(d->shard ^ first->shard);
+		other |= (type ^ (unsigned)first->type) | (prio ^ (unsigned)first->prio);
+		late |= d->timeout_ms;
+		times |= d->start_at_ns;
+	}
+	if (bad)
 		return -EINVAL;
-	if (d->nr_blocks > CANP_TASK_BLOCKS_MAX || (d->nr_blocks && !d->blocks))
-		return -EINVAL;
-	return d->shard < 0 || (unsigned)d->shard > ex->nr ? -EINVAL : 0;
+	b->even = !other_shard;
+	b->alike = !(other | late | times);
+	b->late = late != 0;
+	b->types = types;
+	b->blocks = blocks;
+	b->dones = dones;
+	return 0;
 }
 
 static unsigned load_of(const struct task_batch *b, unsigned i)
@@ -83,16 +122,33 @@ static bool batch_place(struct task_batch *b, unsigned start, unsigned runs)
 	return true;
 }
 
+/* As batch_place() for an even batch. */
+static bool even_place(struct task_batch *b, unsigned start, unsigned runs)
+{
+	unsigned per = (b->n + runs - 1) / runs, to = start;
+
+	for (unsigned i = 0; i < b->n; i += per, to = to + 1 == b->ex->nr ? 0 : to + 1) {
+		if (!room_for(b, to, canp_min(per, b->n - i)))
+			return false;
+	}
+	b->start = start;
+	b->per = per;
+	return true;
+}
+
 static int batch_route(struct task_batch *b)
 {
 	unsigned nr = b->ex->nr;
+	bool (*place)(struct task_batch *, unsigned, unsigned) = b->even ? even_place : batch_place;
 
+	if (b->even && b->d->shard)
+		return even_place(b, (unsigned)b->d->shard - 1, 1) ? 0 : -EAGAIN;
 	if (b->p->shard >= 0) /* to itself: always room */
-		return batch_place(b, (unsigned)b->p->shard, 1) ? 0 : -EAGAIN;
-	if (batch_place(b, least_loaded(b), canp_min(nr, b->n)))
+		return place(b, (unsigned)b->p->shard, 1) ? 0 : -EAGAIN;
+	if (place(b, least_loaded(b), canp_min(nr, b->n)))
 		return 0;
 	for (unsigned i = 0; i < nr; i++) {
-		if (batch_place(b, i, 1))
+		if (place(b, i, 1))
 			return 0;
 	}
 	return -EAGAIN;
@@ -133,7 +189,7 @@ static bool has_trace(const struct canp_trace_ctx *t)
 	return a | b;
 }
 
-static void *slot_fill(struct task_batch *b, unsigned i, bool held)
+static void *slot_fill(struct task_batch *b, unsigned i, unsigned to, bool held)
 {
 	const struct canp_task_desc *d = &b->d[i];
 	struct task_slot *s = &b->ex->slots[b->slot[i]];
@@ -144,7 +200,7 @@ static void *slot_fill(struct task_batch *b, unsigned i, bool held)
 	s->created_ns = b->now_ns;
 	s->done = d->done;
 	s->done_arg = d->done_arg;
-	s->owner = b->to[i];
+	s->owner = (uint16_t)to;
 	s->home = b->p->shard >= 0 ? (uint16_t)b->p->shard : TASK_NO_SHARD;
 	s->error = 0;
 	s->nr_blocks = (uint8_t)d->nr_blocks;
@@ -162,32 +218,46 @@ static void *slot_fill(struct task_batch *b, unsigned i, bool held)
 	return task_handle(s, (uint32_t)(gen >> 32));
 }
 
-static void batch_count(struct task_batch *b)
+static void batch_fill(struct task_batch *b, struct canp_future **fs)
 {
-	uint64_t types[CANP_TASK_NR_TYPES] = {0}, blocks = 0, dones = 0;
-	struct task_counts *c = &b->p->c;
+	unsigned to = b->start, left = b->per;
 
 	for (unsigned i = 0; i < b->n; i++) {
-		types[b->d[i].type]++;
-		blocks += b->d[i].nr_blocks;
-		dones += b->d[i].done != NULL;
+		if (b->even && !left--) {
+			to = to + 1 == b->ex->nr ? 0 : to + 1;
+			left = b->per - 1;
+		}
+		b->handle[i] = slot_fill(b, i, b->even ? to : b->to[i], fs != NULL);
+		if (fs)
+			fs[i] = b->handle[i];
 	}
+}
+
+static void batch_count(struct task_batch *b)
+{
+	struct task_counts *c = &b->p->c;
+
 	task_counts_begin(c);
 	for (unsigned t = 0; t < CANP_TASK_NR_TYPES; t++)
-		task_count(&c->submitted[t], types[t]);
-	task_count(&c->blocks_in, blocks);
-	task_count(&c->dones_in, dones);
+		task_count(&c->submitted[t], b->types >> (TYPE_BITS * t) & TYPE_MASK);
+	task_count(&c->blocks_in, b->blocks);
+	task_count(&c->dones_in, b->dones);
 	task_count(&c->batches, 1);
 	task_counts_end(c);
 }
 
 static void push_run(struct task_batch *b, unsigned to, void *const *h, unsigned n, bool pinned)
 {
-	if (b->p->shard == (int)to) {
-		for (unsigned i = 0; i < n; i++)
-			canp_task_accept(&b->ex->sh[to], h[i], b->now_ns);
-	} else {
+	struct task_shard *sh = &b->ex->sh[to];
+
+	if (b->p->shard != (int)to) {
 		CANP_ASSERT(canp_spsc_push(&b->p->lanes[to].q, h, n) == n);
+	} else if (b->alike) { /* nobody has seen them yet: they are what we made them */
+		sh->loose |= !pinned;
+		canp_task_queue_push_run(sh, b->d->prio, b->d->type, h, n, b->now_ns);
+	} else {
+		for (unsigned i = 0; i < n; i++)
+			canp_task_accept(sh, h[i], b->now_ns);
 	}
 	canp_task_doorbell(b->ex, b->p, to, !pinned);
 }
@@ -196,9 +266,13 @@ static void push_run(struct task_batch *b, unsigned to, void *const *h, unsigned
 static void batch_push(struct task_batch *b)
 {
 	void *h[CANP_TASK_BATCH_MAX];
-	unsigned left = b->n;
+	unsigned left = b->n, run = b->start;
 
-	for (unsigned i = 0; i < b->n && left; i++) {
+	for (unsigned i = 0; b->even && i < b->n; i += b->per) {
+		push_run(b, run, b->handle + i, canp_min(b->per, b->n - i), b->d->shard != 0);
+		run = run + 1 == b->ex->nr ? 0 : run + 1;
+	}
+	for (unsigned i = 0; !b->even && i < b->n && left; i++) {
 		unsigned to = b->to[i], n = 0;
 		bool pinned = true;
 
@@ -216,54 +290,40 @@ static void batch_push(struct task_batch *b)
 	}
 }
 
-static uint64_t batch_time(const struct task_batch *b)
-{
-	bool exact = b->p->shard < 0;
-
-	/* A turn's time is good enough for statistics, not for deadlines. */
-	for (unsigned i = 0; i < b->n && !exact; i++)
-		exact = b->d[i].timeout_ms != 0;
-	return exact ? canp_clock_ns() : b->ex->sh[b->p->shard].s->now_ns;
-}
-
 int canp_submit_batch(struct canp_exec *ex, const struct canp_task_desc *d, unsigned n,
 		      struct canp_future **fs)
 {
 	struct task_batch b;
-	unsigned got = 0;
+	unsigned got;
 	int rc;
 
 	if (!n || n > CANP_TASK_BATCH_MAX)
 		return -EINVAL;
 	if (__atomic_load_n(&ex->closing, __ATOMIC_ACQUIRE))
 		return -ESHUTDOWN;
-	for (unsigned i = 0; i < n; i++) {
-		rc = desc_check(ex, &d[i]);
-		if (rc)
-			return rc;
-	}
 	b.ex = ex;
-	b.p = canp_task_port(ex);
 	b.d = d;
 	b.n = n;
+	b.start = 0;
+	b.per = n;
+	rc = batch_check(&b);
+	if (rc)
+		return rc;
+	b.p = canp_task_port(ex);
 	if (!b.p)
 		return -EAGAIN;
 	rc = batch_route(&b);
 	if (rc)
 		return rc;
-	while (got < n && (b.slot[got] = canp_task_slot_get(b.p)) != TASK_NONE)
-		got++;
+	got = canp_task_slots_get(b.p, b.slot, n);
 	if (got < n) {
 		while (got)
 			canp_task_slot_put(b.p, b.slot[--got]);
 		return -EAGAIN;
 	}
-	b.now_ns = batch_time(&b);
-	for (unsigned i = 0; i < n; i++) {
-		b.handle[i] = slot_fill(&b, i, fs != NULL);
-		if (fs)
-			fs[i] = b.handle[i];
-	}
+	/* A turn's time is good enough for statistics, not for deadlines. */
+	b.now_ns = b.p->shard < 0 || b.late ? canp_clock_ns() : ex->sh[b.p->shard].s->now_ns;
+	batch_fill(&b, fs);
 	batch_count(&b);
 	batch_push(&b);
 	return 0;

@@ -379,12 +379,17 @@ void canp_ahead_next(struct canp_ahead *a, uint64_t file)
 		a->next = file;
 }
 
+bool canp_ahead_wants(const struct canp_ahead *a)
+{
+	return a && a->nr_offers < CANP_AHEAD_OFFERS;
+}
+
 bool canp_ahead_offer(struct canp_ahead *a, uint64_t file, const struct canp_ahead_start *start,
 		      const uint8_t *win, size_t len)
 {
 	size_t first = a && start ? start->first(win, len) : len;
 
-	if (first >= len || a->nr_offers == CANP_AHEAD_OFFERS)
+	if (first >= len || !canp_ahead_wants(a))
 		return false;
 	a->offer[a->nr_offers++] = (struct ahead_offer){
 		.file = file, .find = start->find, .win = win, .len = len, .cursor = first};

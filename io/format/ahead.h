@@ -75,6 +75,8 @@ void canp_ahead_next(struct canp_ahead *a, uint64_t file);
  * stay until the file is opened or withdrawn. False: no place, or not a file with such a start. */
 bool canp_ahead_offer(struct canp_ahead *a, uint64_t file, const struct canp_ahead_start *start,
 		      const uint8_t *win, size_t len);
+/* There is room for another offer. */
+bool canp_ahead_wants(const struct canp_ahead *a);
 /* The files offered will not be opened, or their windows go away. */
 void canp_ahead_withdraw(struct canp_ahead *a);
 

@@ -113,6 +113,9 @@ size_t canp_format_probe_scratch(void);
 const struct canp_format *canp_format_probe(const uint8_t *head, size_t len, void *scratch,
 					    bool *gz);
 
+/* The same for a file that is not gzip'd; NULL for one that is. Cheap: nothing is inflated. */
+const struct canp_format *canp_format_probe_plain(const uint8_t *head, size_t len);
+
 /* Format of a name as in --format: "canp", "blf", "candump", each also as "gz+<name>". NULL when
  * there is none. Any thread. */
 const struct canp_format *canp_format_find(const char *name, bool *gz);

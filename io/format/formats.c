@@ -33,7 +33,7 @@ size_t canp_format_probe_scratch(void)
 	return sizeof(struct probe);
 }
 
-static const struct canp_format *probe_plain(const uint8_t *head, size_t len)
+static const struct canp_format *probe_best(const uint8_t *head, size_t len)
 {
 	const struct canp_format *best = NULL;
 	int sure = 0;
@@ -49,6 +49,15 @@ static const struct canp_format *probe_plain(const uint8_t *head, size_t len)
 	return best;
 }
 
+const struct canp_format *canp_format_probe_plain(const uint8_t *head, size_t len)
+{
+	size_t header;
+
+	if (canp_gzip_header(head, len, &header) == CANP_INFLATE_OK)
+		return NULL;
+	return probe_best(head, len);
+}
+
 const struct canp_format *canp_format_probe(const uint8_t *head, size_t len, void *scratch,
 					    bool *gz)
 {
@@ -58,13 +67,13 @@ const struct canp_format *canp_format_probe(const uint8_t *head, size_t len, voi
 
 	*gz = canp_gzip_header(head, len, &header) == CANP_INFLATE_OK;
 	if (!*gz)
-		return probe_plain(head, len);
+		return probe_best(head, len);
 	CANP_ASSERT(canp_inflate_bytes() <= sizeof(p->ctx));
 	inflate = canp_inflate_init(p->ctx);
 	/* The head need not hold a whole member, nor a sound one: what comes out is looked at. */
 	canp_inflate_member(inflate, CANP_INFLATE_GZIP, head, len, p->out, sizeof(p->out), &out,
 			    &used);
-	return probe_plain(p->out, out);
+	return probe_best(p->out, out);
 }
 
 const struct canp_format *canp_format_find(const char *name, bool *gz)

@@ -7,6 +7,11 @@
  * Runs under CANP_RUN_RAW_ROWS rows travel as raw chunk records; the owner packs consecutive ones
  * into one page.
  *
+ * The descriptors of the work: what goes in is a struct canp_unit (io/unit.h: files from..to,
+ * bytes, its number is the order of all rows), a window of it is a struct canp_ingest_window
+ * (offset in the file), what comes out is a run: unit, seq inside it, table, origins (file, device,
+ * bus) with the rows of each, and the slots that hold the bytes.
+ *
  * Everything of a run lives in page slots: the run itself is one slot, the column descriptors are
  * slots of CANP_RUN_COLS_PER_SLOT entries, raw records are whole slots, all byte streams are chains
  * of segments. canp_run_free() therefore needs nothing but the pool.

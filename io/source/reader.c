@@ -35,6 +35,7 @@ void canp_reader_opts_init(struct canp_reader_opts *opts)
 	opts->slice_bytes = CANP_MIB;
 	opts->depth = 4;
 	opts->streams = 8;
+	opts->serial = false;
 }
 
 static bool opts_valid(const struct canp_reader_opts *o)
@@ -245,6 +246,12 @@ static void slice_release(struct reader_slice *sl)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
+/* There is something to be walked before more is needed. */
+static bool stream_has_work(const struct canp_stream *s)
+{
+	return (s->len > 0 && !s->more) || !canp_list_empty(&s->slices);
+}
+
 /* Turns free slots into reads, oldest stream first. */
 static void reader_fill(struct canp_reader *r)
 {
@@ -258,7 +265,8 @@ static void reader_fill(struct canp_reader *r)
 			struct reader_slice *sl;
 
 			/* The slot more than depth is for the window, not for a read. */
-			if (r->inflight >= r->opts.depth)
+			if (r->inflight >= r->opts.depth ||
+			    (canp_unlikely(r->opts.serial) && stream_has_work(s)))
 				return;
 			n = canp_list_pop(&r->free_slices);
 			if (!n)
@@ -482,6 +490,8 @@ int canp_reader_consume(struct canp_stream *s, size_t n, bool more)
 	if (more && !s->eof && s->len > CANP_FORMAT_STRADDLE)
 		return -EMSGSIZE;
 	s->more = more;
+	if (canp_unlikely(s->reader->opts.serial))
+		reader_fill(s->reader);
 	return 0;
 }
 
@@ -497,6 +507,11 @@ const struct canp_fault *canp_reader_fault(const struct canp_stream *s)
 enum canp_io_policy canp_stream_policy(const struct canp_stream *s)
 {
 	return s->policy;
+}
+
+bool canp_stream_requested(const struct canp_stream *s)
+{
+	return s->stop || s->next >= s->size;
 }
 
 uint64_t canp_stream_size(const struct canp_stream *s)

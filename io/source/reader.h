@@ -38,6 +38,7 @@ struct canp_reader_opts {
 	uint32_t depth;       /* slices in flight, 1..256; default 4. One more slot is held by the
 			       * window being walked. */
 	uint32_t streams;     /* files open at once, 1..256; default 8 */
+	bool serial;          /* nothing is read while a window is held: for comparison */
 };
 
 struct canp_reader_stats {
@@ -94,6 +95,8 @@ int canp_reader_consume(struct canp_stream *s, size_t n, bool more);
 const struct canp_fault *canp_reader_fault(const struct canp_stream *s);
 /* The policy in use now; after a fallback BUFFERED. */
 enum canp_io_policy canp_stream_policy(const struct canp_stream *s);
+/* All of the file has been asked for; what is read next is of another one. */
+bool canp_stream_requested(const struct canp_stream *s);
 /* Size of the file as opened, bytes (the limit given to open, or less if it was shorter). */
 uint64_t canp_stream_size(const struct canp_stream *s);
 /* Ends the stream at any point. Reads in flight finish in the background; their slots and the

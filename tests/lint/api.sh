@@ -18,7 +18,7 @@ fi
 
 # Nobody but a public header may be included by a public header, so the list is closed; and none
 # may depend on a choice of the build, for the user's program does not know it.
-headers=$($CC -MM -I. io/canp.h | tr -d '\\\\' | tr ' ' '\n' | grep '\.h$')
+headers=$($CC -MM -I. io/canp.h core/process/process_pool.h | tr -d '\\\\' | tr ' ' '\n' | grep '\.h$')
 for h in $headers; do
 	case $h in
 	*_priv.h) fail "$h is private and reachable from canp.h" ;;
@@ -34,4 +34,14 @@ done
 # CANP_DASSERT is off for who has no configuration; nothing else may ask for one.
 findings "depends on the configuration" "$(grep -n 'CONFIG_CANP_' $headers |
 	grep -v '^core/base/assert.h:.*CONFIG_CANP_DASSERT')"
+
+# Every error that the library names is in the one list of them.
+for e in $(find core numa io/libconfig.c io/lib_cfg.c io/source/mmapcache.c -name '*.[ch]' |
+	xargs grep -hoE '[^A-Za-z_]-E[A-Z0-9]+\>' | sed 's/.*-E//' | sort -u); do
+	grep -q "X($e, " core/base/err.h && pass 1 && continue
+	case $e in
+	OPNOTSUPP) pass 1 ;; # the same number as ENOTSUP
+	*) fail "E$e is returned and not in CANP_ERRS of core/base/err.h" ;;
+	esac
+done
 lint_end

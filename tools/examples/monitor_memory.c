@@ -1,9 +1,9 @@
 /*
- * monitor.c - the monitor sample: every figure of the memory pool, of the tasks and of the memory
- * they manage, printed while work is going on and once more at the end; beside them what the shared
- * monitor saw of the process.
+ * monitor_memory.c - the monitor sample: every figure of the memory pool, of the tasks and of the
+ * memory they manage, printed while work is going on and once more at the end; beside them what the
+ * shared monitor saw of the process.
  *
- * Build: cc monitor.c $(pkg-config --cflags --libs canp)
+ * Build: cc monitor_memory.c $(pkg-config --cflags --libs canp)
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -114,7 +114,7 @@ int main(void)
 	int rc = canp_exec_create(NULL, &pool), bad, mon;
 
 	if (rc) {
-		fprintf(stderr, "monitor: %s\n", canp_strerror(rc));
+		fprintf(stderr, "monitor_memory: %s\n", canp_strerror(rc));
 		return 1;
 	}
 	mon = canp_mon_session_begin(&session, CANP_MON_SELF, CANP_MON_THREAD_CPU, 0);
@@ -136,7 +136,7 @@ int main(void)
 	bad = check(pool);
 	canp_exec_destroy(pool);
 	if (rc || mon || bad) {
-		fprintf(stderr, "monitor: wrong result: %s\n", canp_strerror(rc ? rc : mon));
+		fprintf(stderr, "monitor_memory: wrong result: %s\n", canp_strerror(rc ? rc : mon));
 		return 1;
 	}
 	return 0;

@@ -231,11 +231,15 @@ void exec_halt_check(struct exec_run *r, const struct exec_job *j)
 	r->stop = true;
 	fprintf(stderr, "canp-exec: this job %s:\n%s\n", ok ? "succeeded" : "failed",
 		j->cmd.text.buf ? j->cmd.text.buf : "");
-	if (h->what == EXEC_HALT_FAIL && h->percent)
-		r->halt_exit = (int)canp_min(r->failed * 100 / canp_max(r->ended, (uint64_t)1),
-					     (uint64_t)100);
+	/* As GNU parallel: one job's status, the number of failures, or their percentage. */
+	if (h->what == EXEC_HALT_SUCCESS)
+		r->halt_exit = 0;
+	else if (h->percent)
+		r->halt_exit = (int)(r->failed * 100 / (r->total ? r->total : r->ended));
+	else if (h->n > 1)
+		r->halt_exit = (int)canp_min(r->failed, (uint64_t)101);
 	else
-		r->halt_exit = ok ? 0 : j->signal ? 128 + j->signal : j->exit_code & 255;
+		r->halt_exit = j->signal ? 128 + j->signal : j->exit_code & 255;
 	if (h->now)
 		r->killed = true;
 }

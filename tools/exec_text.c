@@ -28,7 +28,7 @@ static size_t no_ext(const char *p, size_t n)
 {
 	for (size_t i = n; i-- > 0 && p[i] != '/';) {
 		if (p[i] == '.')
-			return i ? i : n;
+			return i;
 	}
 	return n;
 }
@@ -127,7 +127,7 @@ void exec_template_init(struct exec_template *t)
 		for (const char *p = t->words[i]; *p;) {
 			struct mark m = mark_at(t, p);
 
-			t->has_mark |= m.len && !m.special;
+			t->has_mark |= m.len != 0;
 			t->plain &= m.len || !strchr(special, *p) || (*p == '=' && i);
 			p += m.len ? m.len : 1;
 		}

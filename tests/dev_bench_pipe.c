@@ -5,6 +5,7 @@
  *   make .../tests/dev_bench_pipe && dev_bench_pipe [TBB_PROGRAM|-] [CORES] [FIGURE...]
  */
 #include "tools/bench_rt_pipe.c"
+#include "tools/bench_rt_pipe_rss.c"
 
 static struct canp_bench_rt_pipe_opts opts = {.cores = 2};
 

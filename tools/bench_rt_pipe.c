@@ -2,27 +2,20 @@
  * bench_rt_pipe.c - the workloads behind bench_rt_pipe.h. Wall time, because cores are what a
  * pipeline is about; so both sides run alternately and the machine should be quiet.
  */
-#include "tools/bench_rt_pipe.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/units.h"
 #include "core/pipeline/pipeline.h"
-#include "tools/bench_measure.h"
+#include "tools/bench_rt_pipe_priv.h"
 
 #define MS ((uint64_t)CANP_NS_PER_MS)
 
 /* ---- rounds ---- */
-
-/* One side once: its number, or a negative errno. */
-typedef double (*side_fn)(void *arg);
 
 static int by_value(const void *a, const void *b)
 {
@@ -37,14 +30,8 @@ static double median(double *v, unsigned n)
 	return n ? v[n / 2] : 0;
 }
 
-struct sides {
-	side_fn canp, peer; /* peer NULL: none */
-	void *arg;
-	bool less_is_better;
-};
-
-static int rounds(const struct canp_bench_rt_pipe_opts *o, const struct sides *s,
-		  struct canp_bench_rt_pipe_pair *out)
+int canp_bench_rt_pipe_rounds(const struct canp_bench_rt_pipe_opts *o, const struct pipe_sides *s,
+			      struct canp_bench_rt_pipe_pair *out)
 {
 	double a[CANP_BENCH_RT_PIPE_ROUNDS_MAX], b[CANP_BENCH_RT_PIPE_ROUNDS_MAX];
 	double r[CANP_BENCH_RT_PIPE_ROUNDS_MAX];
@@ -66,16 +53,6 @@ static int rounds(const struct canp_bench_rt_pipe_opts *o, const struct sides *s
 
 /* ---- a pipe of three stages ---- */
 
-struct work {
-	unsigned cores;
-	uint64_t items, ns;
-	const char *tbb;
-	bool serial_ops;
-	enum canp_pipe_mode mode;
-	/* of a run */
-	uint64_t at, seen, sum, last, bad;
-};
-
 static void spin(uint64_t ns)
 {
 	uint64_t end = canp_clock_ns() + ns;
@@ -86,7 +63,7 @@ static void spin(uint64_t ns)
 
 static int next_count(void *arg, void *items, uint32_t max)
 {
-	struct work *w = arg;
+	struct pipe_work *w = arg;
 	uint64_t *out = items, at = w->at;
 	uint32_t n = (uint32_t)canp_min((uint64_t)max, w->items - at);
 
@@ -98,7 +75,7 @@ static int next_count(void *arg, void *items, uint32_t max)
 
 static int map_spin(void *arg, const void *in, void *out)
 {
-	const struct work *w = arg;
+	const struct pipe_work *w = arg;
 
 	spin(w->ns);
 	*(uint64_t *)out = 2 * *(const uint64_t *)in + 1;
@@ -118,7 +95,7 @@ static int batch_odd(void *arg, struct canp_batch *b, void *out)
 
 static int take_sum(void *arg, const struct canp_batch *b)
 {
-	struct work *w = arg;
+	struct pipe_work *w = arg;
 	const uint64_t *v = (const uint64_t *)b->rec;
 	uint64_t sum = 0;
 
@@ -131,7 +108,7 @@ static int take_sum(void *arg, const struct canp_batch *b)
 }
 
 /* Runs once for n items and says how long it took. */
-static double timed_run(struct canp_pipe *p, struct work *w, uint64_t n)
+static double timed_run(struct canp_pipe *p, struct pipe_work *w, uint64_t n)
 {
 	uint64_t all = w->items, from;
 	int rc;
@@ -149,14 +126,14 @@ static double timed_run(struct canp_pipe *p, struct work *w, uint64_t n)
 	return (double)from / 1e9;
 }
 
-static int exec_pinned(unsigned cores, struct canp_exec **ex)
+int canp_bench_rt_pipe_exec(unsigned cores, struct canp_exec **ex)
 {
 	struct canp_exec_opts o = {.cores = cores, .pin = true};
 
 	return canp_exec_create(&o, ex);
 }
 
-static int three_stages(struct work *w, struct canp_exec *ex, struct canp_pipe **out)
+static int three_stages(struct pipe_work *w, struct canp_exec *ex, struct canp_pipe **out)
 {
 	struct canp_pipe_opts o = {.exec = ex, .mode = w->mode, .no_shared_monitoring = true};
 	struct canp_pipe_op op = {.name = "middle", .kind = CANP_PIPE_MAP, .item_bytes = 8};
@@ -177,12 +154,12 @@ static int three_stages(struct work *w, struct canp_exec *ex, struct canp_pipe *
 }
 
 /* Items a second, after a run that is not counted; *p99 may be NULL. */
-static double stages_rate(struct work *w, double *p99)
+static double stages_rate(struct pipe_work *w, double *p99)
 {
 	struct canp_pipe_stats st;
 	struct canp_exec *ex;
 	struct canp_pipe *p;
-	double s = exec_pinned(w->cores, &ex);
+	double s = canp_bench_rt_pipe_exec(w->cores, &ex);
 
 	if (s < 0)
 		return s;
@@ -206,7 +183,7 @@ static double rate_canp(void *arg)
 
 static double rate_tbb(void *arg)
 {
-	const struct work *w = arg;
+	const struct pipe_work *w = arg;
 	char cmd[512];
 	double v = -EIO;
 	FILE *f;
@@ -222,9 +199,10 @@ static double rate_tbb(void *arg)
 	return pclose(f) ? -EIO : v;
 }
 
-static struct work work_of(const struct canp_bench_rt_pipe_opts *o, uint64_t ns, uint64_t items)
+struct pipe_work canp_bench_rt_pipe_work(const struct canp_bench_rt_pipe_opts *o, uint64_t ns,
+					 uint64_t items)
 {
-	struct work w = {.cores = 2, .items = items, .ns = ns};
+	struct pipe_work w = {.cores = 2, .items = items, .ns = ns};
 
 	if (o && o->cores)
 		w.cores = o->cores;
@@ -240,36 +218,36 @@ int canp_bench_rt_pipe_ordered(const struct canp_bench_rt_pipe_opts *o, uint64_t
 {
 	unsigned cores = o && o->cores ? o->cores : 2;
 	uint64_t items = middle_ns ? cores * 300 * MS / middle_ns : 60000000;
-	struct work w = work_of(o, middle_ns, items);
-	struct sides s = {.canp = rate_canp, .peer = w.tbb ? rate_tbb : NULL, .arg = &w};
+	struct pipe_work w = canp_bench_rt_pipe_work(o, middle_ns, items);
+	struct pipe_sides s = {.canp = rate_canp, .peer = w.tbb ? rate_tbb : NULL, .arg = &w};
 
-	return rounds(o, &s, out);
+	return canp_bench_rt_pipe_rounds(o, &s, out);
 }
 
 /* ---- modes ---- */
 
 static double rate_throughput(void *arg)
 {
-	((struct work *)arg)->mode = CANP_PIPE_THROUGHPUT;
+	((struct pipe_work *)arg)->mode = CANP_PIPE_THROUGHPUT;
 	return stages_rate(arg, NULL);
 }
 
 static double rate_latency(void *arg)
 {
-	((struct work *)arg)->mode = CANP_PIPE_LATENCY;
+	((struct pipe_work *)arg)->mode = CANP_PIPE_LATENCY;
 	return stages_rate(arg, NULL);
 }
 
 int canp_bench_rt_pipe_mode_rate(const struct canp_bench_rt_pipe_opts *o,
 				 struct canp_bench_rt_pipe_pair *out)
 {
-	struct work w = work_of(o, 1000, 300000);
-	struct sides s = {.canp = rate_throughput, .peer = rate_latency, .arg = &w};
+	struct pipe_work w = canp_bench_rt_pipe_work(o, 1000, 300000);
+	struct pipe_sides s = {.canp = rate_throughput, .peer = rate_latency, .arg = &w};
 
-	return rounds(o, &s, out);
+	return canp_bench_rt_pipe_rounds(o, &s, out);
 }
 
-static double p99_of(struct work *w, enum canp_pipe_mode mode)
+static double p99_of(struct pipe_work *w, enum canp_pipe_mode mode)
 {
 	double p99 = 0, rate;
 
@@ -291,135 +269,29 @@ static double p99_throughput(void *arg)
 int canp_bench_rt_pipe_mode_p99(const struct canp_bench_rt_pipe_opts *o,
 				struct canp_bench_rt_pipe_pair *out)
 {
-	struct work w = work_of(o, 1000, 300000);
-	struct sides s = {
+	struct pipe_work w = canp_bench_rt_pipe_work(o, 1000, 300000);
+	struct pipe_sides s = {
 		.canp = p99_latency, .peer = p99_throughput, .arg = &w, .less_is_better = true};
 
-	return rounds(o, &s, out);
-}
-
-/* ---- memory ---- */
-
-static double status_bytes(const char *field)
-{
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[256];
-	double kib = -1;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, field, strlen(field)))
-			kib = strtod(line + strlen(field) + 1, NULL);
-	}
-	if (f)
-		fclose(f);
-	return kib * 1024;
-}
-
-static int next_kib(void *arg, void *items, uint32_t max)
-{
-	struct work *w = arg;
-	uint32_t n = (uint32_t)canp_min((uint64_t)max, w->items - w->at);
-
-	memset(items, 1, (size_t)n * 1024);
-	w->at += n;
-	return (int)n;
-}
-
-static int map_kib(void *arg, const void *in, void *out)
-{
-	(void)arg;
-	memcpy(out, in, 1024);
-	return 0;
-}
-
-static int take_count(void *arg, const struct canp_batch *b)
-{
-	((struct work *)arg)->seen += b->nr_rows;
-	return 0;
-}
-
-/* What the pipe added to the peak; in a process of its own. */
-static double rss_here(struct work *w)
-{
-	struct canp_pipe_opts o = {.mode = w->mode, .no_shared_monitoring = true};
-	double before, peak;
-	struct canp_pipe *p;
-	int rc = exec_pinned(w->cores, &o.exec);
-
-	if (rc)
-		return rc;
-	nanosleep(&(struct timespec){0, 20 * CANP_NS_PER_MS}, NULL); /* its pages are there */
-	before = status_bytes("VmRSS:");
-	rc = canp_pipe_create("bench", NULL, &o, &p);
-	if (rc)
-		return rc;
-	canp_pipe_source(p, "count", 1024, next_kib, w);
-	canp_pipe_map(p, "copy", 1024, map_kib, NULL, 0);
-	canp_pipe_map(p, "again", 1024, map_kib, NULL, 0);
-	canp_pipe_sink(p, "take", take_count, w);
-	rc = canp_pipe_run(p);
-	peak = status_bytes("VmHWM:");
-	if (!rc && w->seen != w->items)
-		rc = -EBADMSG;
-	return rc ? rc : canp_max(peak - before, 4096.0);
-}
-
-static double rss_of(struct work *w, enum canp_pipe_mode mode)
-{
-	int fd[2];
-	double v = -EIO;
-	pid_t pid;
-
-	w->mode = mode;
-	if (pipe(fd))
-		return -errno;
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0) {
-		v = -errno;
-	} else if (!pid) {
-		v = rss_here(w);
-		_exit(write(fd[1], &v, sizeof(v)) != sizeof(v));
-	}
-	close(fd[1]);
-	if (pid > 0 && read(fd[0], &v, sizeof(v)) != sizeof(v))
-		v = -EIO;
-	close(fd[0]);
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
-	return v;
-}
-
-static double rss_memory(void *arg)
-{
-	return rss_of(arg, CANP_PIPE_MEMORY);
-}
-
-static double rss_throughput(void *arg)
-{
-	return rss_of(arg, CANP_PIPE_THROUGHPUT);
-}
-
-int canp_bench_rt_pipe_mode_rss(const struct canp_bench_rt_pipe_opts *o,
-				struct canp_bench_rt_pipe_pair *out)
-{
-	struct work w = work_of(o, 0, 100000);
-	struct sides s = {
-		.canp = rss_memory, .peer = rss_throughput, .arg = &w, .less_is_better = true};
-
-	return rounds(o, &s, out);
+	return canp_bench_rt_pipe_rounds(o, &s, out);
 }
 
 /* ---- operators side by side ---- */
 
+static int take_rows(void *arg, const struct canp_batch *b)
+{
+	((struct pipe_work *)arg)->seen += b->nr_rows;
+	return 0;
+}
+
 static double three_ms_canp(void *arg)
 {
-	struct work *w = arg;
+	struct pipe_work *w = arg;
 	struct canp_pipe_opts o = {.no_shared_monitoring = true};
 	static const char *const names[] = {"a", "b", "c"};
 	struct canp_pipe *p;
 	uint64_t from;
-	int rc = exec_pinned(w->cores, &o.exec);
+	int rc = canp_bench_rt_pipe_exec(w->cores, &o.exec);
 
 	if (rc)
 		return rc;
@@ -430,7 +302,7 @@ static double three_ms_canp(void *arg)
 	canp_pipe_source(p, "count", 8, next_count, w);
 	for (unsigned i = 0; i < 3; i++)
 		canp_pipe_map(p, names[i], 8, map_spin, w, w->serial_ops);
-	canp_pipe_sink(p, "take", take_count, w);
+	canp_pipe_sink(p, "take", take_rows, w);
 	rc = canp_pipe_build(p, NULL);
 	from = canp_clock_ns();
 	rc = rc ? rc : canp_pipe_run(p);
@@ -442,7 +314,7 @@ static double three_ms_canp(void *arg)
 
 static double three_ms_serial(void *arg)
 {
-	struct work *w = arg;
+	struct pipe_work *w = arg;
 	uint64_t from = canp_clock_ns(), v = 0;
 
 	for (uint64_t i = 0; i < 3 * w->items; i++)
@@ -453,11 +325,11 @@ static double three_ms_serial(void *arg)
 int canp_bench_rt_pipe_three_ms(const struct canp_bench_rt_pipe_opts *o, int serial_ops,
 				struct canp_bench_rt_pipe_pair *out)
 {
-	struct work w = work_of(o, MS, 120);
-	struct sides s = {.canp = three_ms_canp, .peer = three_ms_serial, .arg = &w};
+	struct pipe_work w = canp_bench_rt_pipe_work(o, MS, 120);
+	struct pipe_sides s = {.canp = three_ms_canp, .peer = three_ms_serial, .arg = &w};
 
 	w.serial_ops = serial_ops;
-	return rounds(o, &s, out);
+	return canp_bench_rt_pipe_rounds(o, &s, out);
 }
 
 /* ---- mixed I/O ---- */
@@ -489,7 +361,7 @@ static int io_write(void *arg, const struct canp_batch *b)
 
 static double io_canp(void *arg)
 {
-	struct work *w = arg;
+	struct pipe_work *w = arg;
 	struct canp_pipe_opts o = {.executor = CANP_PIPE_THREADS,
 				   .batch_items = IO_BATCH,
 				   .no_adaptive_batching = true,
@@ -513,7 +385,7 @@ static double io_canp(void *arg)
 
 static double io_serial(void *arg)
 {
-	struct work *w = arg;
+	struct pipe_work *w = arg;
 	uint64_t in[IO_BATCH], out[IO_BATCH], from = canp_clock_ns();
 	int n;
 
@@ -531,17 +403,17 @@ static double io_serial(void *arg)
 int canp_bench_rt_pipe_mixed_io(const struct canp_bench_rt_pipe_opts *o,
 				struct canp_bench_rt_pipe_pair *out)
 {
-	struct work w = work_of(o, 0, 30 * IO_BATCH);
-	struct sides s = {.canp = io_canp, .peer = io_serial, .arg = &w};
+	struct pipe_work w = canp_bench_rt_pipe_work(o, 0, 30 * IO_BATCH);
+	struct pipe_sides s = {.canp = io_canp, .peer = io_serial, .arg = &w};
 
-	return rounds(o, &s, out);
+	return canp_bench_rt_pipe_rounds(o, &s, out);
 }
 
 /* ---- the two runs that the source document states ---- */
 
 static double stated_200(void *arg)
 {
-	struct work *w = arg;
+	struct pipe_work *w = arg;
 	uint64_t from = canp_clock_ns();
 	struct canp_pipe *p;
 	int rc = three_stages(w, NULL, &p);
@@ -572,17 +444,17 @@ static double stated_3ms(void *arg)
 int canp_bench_rt_pipe_200_items(const struct canp_bench_rt_pipe_opts *o,
 				 struct canp_bench_rt_pipe_pair *out)
 {
-	struct work w = work_of(o, 1, 200);
-	struct sides s = {
+	struct pipe_work w = canp_bench_rt_pipe_work(o, 1, 200);
+	struct pipe_sides s = {
 		.canp = stated_200, .peer = stated_4ms, .arg = &w, .less_is_better = true};
 
 	w.items = 200;
-	return rounds(o, &s, out);
+	return canp_bench_rt_pipe_rounds(o, &s, out);
 }
 
 static double stated_100(void *arg)
 {
-	struct work *w = arg;
+	struct pipe_work *w = arg;
 	struct canp_pipe_opts o = {.batch_items = IO_BATCH,
 				   .no_adaptive_batching = true,
 				   .no_shared_monitoring = true};
@@ -614,10 +486,10 @@ static double stated_100(void *arg)
 int canp_bench_rt_pipe_100_batches(const struct canp_bench_rt_pipe_opts *o,
 				   struct canp_bench_rt_pipe_pair *out)
 {
-	struct work w = work_of(o, 0, 100 * IO_BATCH);
-	struct sides s = {
+	struct pipe_work w = canp_bench_rt_pipe_work(o, 0, 100 * IO_BATCH);
+	struct pipe_sides s = {
 		.canp = stated_100, .peer = stated_3ms, .arg = &w, .less_is_better = true};
 
 	w.items = 100 * IO_BATCH;
-	return rounds(o, &s, out);
+	return canp_bench_rt_pipe_rounds(o, &s, out);
 }

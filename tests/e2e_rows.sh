@@ -12,9 +12,9 @@ eq "every row is there once, in order, without a gap" \
 	"A42 B33 C32 D70 E40 F31 G23 H6 "
 eq "ids count up" "$(grep -v '^#' "$ROWS" | cut -f1 | LC_ALL=C sort -c 2>&1)" ""
 # What is named as a figure is one.
-grep -v '^#' "$ROWS" | cut -f4 | tr ' ' '\n' | sed 's/>=.*//' | grep -E '^(mem|task|event|monitor)\.' |
+grep -v '^#' "$ROWS" | cut -f4 | tr ' ' '\n' | sed 's/>=.*//' | grep -E '^(mem|task|pipe|event|monitor)\.' |
 	sort -u >wanted
-sed -n 's/^[ \t{]*\.name = "\([a-z0-9_]*\)",.*/\1/p' "$E2E_ROOT"/tools/bench_rt_*.c | sort -u >names
+sed -n 's/^[ \t{]*\(\.name = \|PAIR(\)"\([a-z0-9_]*\)",.*/\2/p' "$E2E_ROOT"/tools/bench_rt_{mem,task,pairs,flows,observe}.c | sort -u >names
 eq "figures of the table are figures of canp-bench runtime" \
 	"$(sed 's/^[a-z]*\.//' wanted | sort -u | comm -23 - names)" ""
 
@@ -166,7 +166,7 @@ if ! command -v valgrind >/dev/null; then
 elif [ ! -x "$tests/t_mem" ]; then
 	skip "A38 the unit tests of the release build are not there"
 else
-	for t in t_mem t_cache t_pool t_arena t_monitor; do
+	for t in t_mem t_cache t_pool t_arena; do
 		[ -x "$tests/$t" ] || continue
 		timeout 600 valgrind -q --leak-check=full --errors-for-leak-kinds=definite,indirect \
 			--error-exitcode=9 "$tests/$t" >vg 2>&1

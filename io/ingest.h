@@ -59,7 +59,8 @@ struct canp_job_opts {
 	enum canp_hugepages hugepages;
 	uint64_t mem_per_core, writer_mem;
 	bool pin, restrict_ops;
-	bool never_sleep; /* reactors that find nothing to do look again instead of sleeping */
+	uint32_t runs_max; /* page runs on their way before reading pauses; 0: as memory allows */
+	bool never_sleep;  /* reactors that find nothing to do look again instead of sleeping */
 	uint32_t depth, slice_bytes;
 	uint32_t prefetch;    /* files opened ahead, up to CANP_INGEST_PREFETCH_MAX */
 	uint32_t window;      /* units under way per shard; 0: CANP_SCHED_WINDOW_PER_SHARD */

@@ -252,7 +252,7 @@ static void E14_capture_keeps_head_and_tail_and_counts_exactly(void **state)
 
 static void E14_capture_against_a_model(void **state)
 {
-	char all[4000], buf[257], *want;
+	char all[4000], buf[257], buf2[257], copy[257], *want;
 	unsigned seed = 7;
 
 	(void)state;
@@ -261,7 +261,7 @@ static void E14_capture_against_a_model(void **state)
 	want = malloc(sizeof(all));
 	for (unsigned round = 0; round < 3000; round++) {
 		size_t cap = 2 + (unsigned)rand_r(&seed) % 255, n = (unsigned)rand_r(&seed) % 1200;
-		struct canp_cmd_output o;
+		struct canp_cmd_output o, o2;
 		struct cmd_capture c;
 
 		canp_cmd_capture_init(&c, buf, cap);
@@ -277,6 +277,15 @@ static void E14_capture_against_a_model(void **state)
 		assert_int_equal(o.total, n);
 		assert_int_equal(o.truncated, n > cap);
 		assert_int_equal(buf[cap], 42);
+		/* As if another process had captured it. */
+		memcpy(copy, o.data, o.len);
+		canp_cmd_capture_init(&c, buf2, cap);
+		canp_cmd_capture_add(&c, copy, o.len);
+		canp_cmd_capture_skip(&c, &o);
+		canp_cmd_capture_finish(&c, &o2);
+		assert_int_equal(o2.total, o.total);
+		assert_int_equal(o2.len, o.len);
+		assert_memory_equal(o2.data, copy, o.len);
 		if (n <= cap) {
 			assert_int_equal(o.len, n);
 			assert_memory_equal(o.data, all, n);

@@ -448,6 +448,12 @@ static void lane_cancel(struct cmd_lane *l, struct canp_cmd_call *c)
 
 static void call_over(struct canp_cmd_call *c)
 {
+	if (c->pool->be->end)
+		c->pool->be->end(c->pool->be_ctx, c);
+	if (!c->r.why && (c->r.exit_code > 0 || c->r.term_signal)) {
+		c->r.why = CANP_CMD_ERR_CHILD;
+		c->r.error = -ECHILD;
+	}
 	if (c->reason == CANP_CMD_ERR_TIMEOUT) {
 		c->r.why = CANP_CMD_ERR_TIMEOUT;
 		c->r.error = -ETIMEDOUT;

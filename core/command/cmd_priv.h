@@ -66,6 +66,8 @@ struct canp_cmd_call {
 	uint32_t run;
 	int pidfd, pipes[2];
 	struct cmd_spawn sp;
+	struct canp_future *task; /* mode resident */
+	void *request;
 	char id_text[64], trace_text[80]; /* of its environment */
 };
 

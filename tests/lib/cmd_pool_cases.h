@@ -95,7 +95,7 @@ static unsigned threads_of_process(void)
 static void E06_modes_give_the_same_results(void **state)
 {
 	(void)state;
-	for (int mode = 0; mode < 2; mode++) {
+	for (int mode = 0; mode < 3; mode++) {
 		struct canp_cmd_config c = config(4);
 		struct canp_future *f[12];
 

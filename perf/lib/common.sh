@@ -10,7 +10,7 @@
 # Every recorder attaches to a process id. A command is started behind a gate (gate.sh) that keeps
 # the id through exec, so one way serves -p and --, and perf/all can attach several scripts to one run.
 set -u
-export LC_ALL=C
+export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 PERF_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LIB=$PERF_DIR/lib
 PY=${CANP_PYTHON:-}

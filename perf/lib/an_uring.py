@@ -70,7 +70,7 @@ def main():
     if odd > total / 20:
         r.hint("%.0f %% of the operations fell to kernel workers that need not: files that grow, "
                "or a file system that blocks" % (100 * odd / total))
-    read = lat.get("READ_FIXED", []) + lat.get("READ", []) or sum(lat.values(), [])
+    read = lat.get("READ_FIXED") or lat.get("READ") or sum(lat.values(), [])
     charts.save(r.path("uring.svg"), charts.bars(
         "io_uring: time from submission to completion of reads (operations)",
         charts.log2_rows(read, report.duration)))

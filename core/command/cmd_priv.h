@@ -68,6 +68,7 @@ struct canp_cmd_call {
 	struct cmd_spawn sp;
 	struct canp_future *task; /* mode resident */
 	void *request;
+	const char *const *envp;
 	char id_text[64], trace_text[80]; /* of its environment */
 };
 

@@ -46,6 +46,7 @@ struct canp_hooks {
 	uint32_t note;
 	uint8_t *looked; /* inputs whose status is known; made at the first look */
 	uint32_t from;   /* all before it are */
+	bool last;       /* nothing is written any more */
 	uint64_t told;
 	struct canp_hooks_counts c[2]; /* atomic */
 	char text[HOOKS_VARS][HOOKS_TEXT];
@@ -246,7 +247,10 @@ static bool pump_inputs(struct canp_hooks *h, const struct canp_job *job)
 
 		if (h->looked[i])
 			continue;
-		if (st == CANP_FILE_PENDING) {
+		/* A failed one gets its status before its fault. */
+		if (st == CANP_FILE_PENDING ||
+		    (st == CANP_FILE_FAILED && !h->last &&
+		     !__atomic_load_n(&job->results[i].kept_faults, __ATOMIC_ACQUIRE))) {
 			unknown++;
 			continue;
 		}
@@ -273,6 +277,7 @@ void canp_hooks_finish(struct canp_hooks *h, const struct canp_job *job)
 {
 	if (!h)
 		return;
+	h->last = true;
 	/* Full: the pool is emptied, then there is room again. */
 	while (!pump_notes(h) || !pump_inputs(h, job)) {
 		if (canp_cmd_pool_stop(h->pool, CANP_CMD_STOP_RUN, UINT32_MAX) ||

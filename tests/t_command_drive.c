@@ -272,13 +272,13 @@ static void E19_default_executor_is_built_in_and_synchronous(void **state)
 	const char *const argv[] = {"/bin/echo", "plain", NULL};
 	struct canp_cmd_spec s = {.argv = argv};
 	const struct canp_cmd_result *r;
-	struct canp_cmd_run_mem *mem;
+	struct canp_cmd_execution *mem;
 
 	(void)state;
-	assert_int_equal(canp_cmd_run(&s, &mem, &r), 0);
+	assert_int_equal(canp_cmd_execute(&s, &mem, &r), 0);
 	assert_int_equal(r->status, CANP_CMD_COMPLETED);
 	assert_memory_equal(r->out.data, "plain\n", 6);
-	canp_cmd_run_free(mem);
+	canp_cmd_execute_free(mem);
 }
 
 /* ---- resident workers ---- */

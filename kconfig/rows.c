@@ -175,6 +175,7 @@ static void put_kconfig(void)
 static struct canp_bench_cfg bench_cfg;
 static struct canp_bench_kernels_cfg bench_kernels_cfg;
 static struct canp_bench_job_cfg bench_job_cfg;
+static struct canp_bench_pool_cfg bench_pool_cfg;
 static struct canp_bench_rt_cfg bench_rt_cfg;
 
 static const struct canp_opt_bind bench_kernels_binds[] = {
@@ -187,6 +188,11 @@ static const struct canp_opt_bind bench_job_binds[] = {
 	{&canp_bench_job_opt_table, &bench_job_cfg}, {&canp_bench_opt_table, &bench_cfg},
 	{&canp_gen_log_opt_table, &gen_log_cfg},     {&canp_ingest_opt_table, &ingest_cfg},
 	{&canp_runtime_opt_table, &runtime_cfg},
+};
+
+static const struct canp_opt_bind bench_pool_binds[] = {
+	{&canp_bench_pool_opt_table, &bench_pool_cfg},
+	{&canp_bench_opt_table, &bench_cfg},
 };
 
 static const struct canp_opt_bind bench_rt_binds[] = {
@@ -211,6 +217,7 @@ static const struct {
 	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
 	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
 	{"canp-bench job", bench_job_binds, CANP_ARRAY_SIZE(bench_job_binds)},
+	{"canp-bench pool", bench_pool_binds, CANP_ARRAY_SIZE(bench_pool_binds)},
 	{"canp-bench runtime", bench_rt_binds, CANP_ARRAY_SIZE(bench_rt_binds)},
 };
 

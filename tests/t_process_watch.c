@@ -116,7 +116,8 @@ static void D28_large_payload_is_the_same_memory_in_both_processes(void **state)
 		assert_int_equal(r.output_size, n);
 		f = r.output_data;
 		/* A page is in this process's table once it was looked at. */
-		assert_int_equal(((volatile char *)r.output_data)[n / 2], (char)((n / 2 >> 12) + 1));
+		assert_int_equal(((volatile char *)r.output_data)[n / 2],
+				 (char)((n / 2 >> 12) + 1));
 		if (frame_of(in)) {
 			assert_int_equal(f[0], frame_of(in));
 			assert_int_equal(f[1], frame_of(in + n / 2));

@@ -16,8 +16,15 @@ check:
 
 ## e2e: runs the end-to-end tests, tests/e2e_*.sh
 E2E := $(filter-out tests/e2e_lib.sh,$(sort $(wildcard tests/e2e_*.sh)))
-e2e: all lib examples $(O)/tests/t_runtime
+e2e: all lib examples $(O)/tests/t_runtime $(O)/tests/t_process_host $(O)/tests/doc_pool_program
 	@sh tests/run-e2e.sh $(BIN) $(O)/tests $(E2E)
+
+# A program as the process pool's source document shows it: one include, -Wall -Werror.
+$(O)/tests/doc_pool_program: tests/doc_pool_program.c $(ARCHIVES)
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) -std=gnu11 -Wall -Werror -g -I. -Icore/process $(LD_$(FLAVOUR)) -o $@ $< $(ARCHIVES) \
+	-lz $(LIBS_SYS)
 
 ## demo: a dozen generated logs become a dataset, and DuckDB looks at it
 demo:

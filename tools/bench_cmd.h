@@ -9,5 +9,6 @@
 int canp_bench_kernels(int argc, char **argv);
 int canp_bench_job(int argc, char **argv);
 int canp_bench_runtime(int argc, char **argv);
+int canp_bench_pool(int argc, char **argv);
 
 #endif

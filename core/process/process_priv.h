@@ -224,7 +224,7 @@ struct canp_process_pool {
 	int start_failed;
 	uint64_t oom_seen;
 	unsigned terms; /* SIGTERMs seen */
-	uint64_t stop_at_ns;
+	uint64_t stop_at_ns, stop_from_ns; /* when patience ends; when it did */
 	bool stop_quit, stop_term, stop_kill, stop_late;
 	unsigned nr_alive; /* entries that are not free; lock */
 

@@ -106,9 +106,6 @@ static int choose(struct canp_process_pool *p, unsigned n_max)
 	if (best < 0)
 		return -1;
 	p->last = (unsigned)best;
-	if (least && p->cfg.enable_dynamic_scaling && !p->grow_asked &&
-	    p->nr_live < (unsigned)p->cfg.max_workers)
-		p->grow_asked = true;
 	return best;
 }
 
@@ -250,6 +247,18 @@ static struct canp_future *slot_fill(struct submit *b, const struct canp_process
 
 /* ---- batches ---- */
 
+/* More than the workers can run at once: the supervisor looks at it. */
+static void grow_ask(struct submit *b)
+{
+	struct canp_process_pool *p = b->p;
+
+	if (!p->cfg.enable_dynamic_scaling || p->grow_asked ||
+	    p->nr_live >= (unsigned)p->cfg.max_workers)
+		return;
+	p->grow_asked = b->n > p->nr_live || load_of(p, p->last) > 1;
+	b->kick |= p->grow_asked && p->scale_at_ns == UINT64_MAX;
+}
+
 /* Workers with something to do are looked at every heartbeat; the first task starts that. */
 static void beat_start(struct submit *b)
 {
@@ -259,7 +268,6 @@ static void beat_start(struct submit *b)
 		b->p->beat_at_ns = at;
 		b->kick |= at < b->p->wake_at_ns;
 	}
-	b->kick |= b->p->grow_asked && b->p->scale_at_ns == UINT64_MAX;
 }
 
 static void batch_push(struct submit *b, void *const *copies)
@@ -283,6 +291,7 @@ static void batch_push(struct submit *b, void *const *copies)
 	canp_stat_add(&p->shm->submitted, b->n);
 	canp_stat_add(&p->shm->batches, 1);
 	p->room -= b->n;
+	grow_ask(b);
 	beat_start(b);
 }
 

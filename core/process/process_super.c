@@ -256,7 +256,8 @@ static void turn_breaker(struct canp_process_pool *p, uint64_t now_ns)
 
 void canp_process_stop_begin(struct canp_process_pool *p, uint64_t at_ns)
 {
-	p->stop_at_ns = at_ns;
+	/* Whoever has the least patience. */
+	p->stop_at_ns = p->life == PL_STOPPING ? canp_min(p->stop_at_ns, at_ns) : at_ns;
 	if (p->life == PL_RUNNING) {
 		p->life = PL_STOPPING;
 		p->roll_new = -1;
@@ -288,7 +289,7 @@ static void signal_all(struct canp_process_pool *p, int signo)
 static void stop_tell(struct canp_process_pool *p, uint64_t now_ns)
 {
 	p->stop_quit = true;
-	p->stop_at_ns = now_ns;
+	p->stop_from_ns = now_ns;
 	p->stop_late = canp_process_queued(p) > 0;
 	for (unsigned i = 0; i < p->nr_entries; i++)
 		p->stop_late |= proc_get64(&p->shm->entries[i].cur) != 0;
@@ -304,11 +305,11 @@ static uint64_t turn_stop(struct canp_process_pool *p, uint64_t now_ns)
 
 	if (p->life != PL_STOPPING || !p->nr_alive)
 		return UINT64_MAX;
-	if (now_ns < p->stop_at_ns)
+	if (now_ns < p->stop_at_ns && !p->stop_quit)
 		return p->stop_at_ns;
 	if (!p->stop_quit)
 		stop_tell(p, now_ns);
-	term_ns = p->stop_at_ns + STOP_LEAVE_NS;
+	term_ns = p->stop_from_ns + STOP_LEAVE_NS;
 	if (now_ns < term_ns)
 		return term_ns;
 	if (!p->stop_term) {

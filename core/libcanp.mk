@@ -1,12 +1,16 @@
 # libcanp as a product of its own: the shared and the static library, the public headers, pkg-config
 # and the examples. Included by the top-level Makefile.
 #
-# Public is what io/canp.h includes. core/libcanp.map names what the shared library exports; it and
-# the table of the binary interface are generated (`make abi`) and held by the lint `api`.
+# Public is what io/canp.h includes, and process_pool.h, whose names have no prefix. core/libcanp.map
+# names what the shared library exports; it and the table of the binary interface are generated
+# (`make abi`) and held by the lint `api`.
 LIB_VERSION := $(shell sed -n 's/^.define CANP_VERSION "\(.*\)"/\1/p' core/base/version.h)
 LIB_SONAME  := libcanp.so.0
 LIB_MAP     := core/libcanp.map
-LIB_HEADERS := $(filter-out io/canp.h,$(filter %.h,$(shell $(CC) -MM -I. io/canp.h)))
+# Programs say <canp.h> and, as the source document of the process pool does, <process_pool.h>.
+LIB_TOP     := io/canp.h core/process/process_pool.h
+LIB_HEADERS := core/process/process_pool.h \
+	$(filter-out io/canp.h,$(filter %.h,$(shell $(CC) -MM -I. io/canp.h 2>/dev/null)))
 src_lib     := $(src_base) $(src_numa) $(src_core) io/source/mmapcache.c io/lib_cfg.c io/libconfig.c
 # What it needs of the system; liburing is an archive and becomes part of the shared library.
 LIB_SHARED  := -lnuma -lhugetlbfs -lpthread -lm
@@ -36,7 +40,8 @@ $(LIB_SO): $(lib_obj) $(LIB_MAP)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) -shared $(LD_$(FLAVOUR)) $(LDFLAGS) -Wl,-soname,$(LIB_SONAME) \
-		-Wl,--version-script=$(LIB_MAP) $(LIB_DEFS) -o $@ $(lib_obj) $(LIB_STATIC)
+		-Wl,--version-script=$(LIB_MAP) -Wl,-Bsymbolic-functions $(LIB_DEFS) \
+		-o $@ $(lib_obj) $(LIB_STATIC)
 	@ln -sf $(@F) $(@D)/$(LIB_SONAME) && ln -sf $(LIB_SONAME) $(@D)/libcanp.so
 
 $(LIB_A): $(lib_obj)
@@ -45,10 +50,10 @@ $(LIB_A): $(lib_obj)
 	@$(AR) rcs $@ $^
 
 # The headers as they are installed, so that the examples see nothing else.
-$(LIB_INC)/.done: io/canp.h $(LIB_HEADERS)
+$(LIB_INC)/.done: $(LIB_TOP) $(LIB_HEADERS) core/libcanp.mk
 	@rm -rf $(LIB_INC)
 	@for h in $(LIB_HEADERS); do mkdir -p $(LIB_INC)/$${h%/*} && cp $$h $(LIB_INC)/$$h; done
-	@cp io/canp.h $(LIB_INC)/canp.h && touch $@
+	@cp $(LIB_TOP) $(LIB_INC) && touch $@
 
 # ---- installing ----------------------------------------------------------------------------------
 libdir     ?= $(prefix)/lib
@@ -80,7 +85,7 @@ install-lib: lib
 	@ln -sf $(LIB_SONAME) $(DESTDIR)$(libdir)/libcanp.so
 	@$(INSTALL) -m 644 $(LIB_A) $(DESTDIR)$(libdir)
 	@for h in $(LIB_HEADERS); do $(INSTALL) -D -m 644 $$h $(lib_incdir)/$$h || exit 1; done
-	@$(INSTALL) -m 644 io/canp.h $(lib_incdir)/canp.h
+	@$(INSTALL) -m 644 $(LIB_TOP) $(lib_incdir)
 	@printf '%s\n' "$$LIB_PC" >$(lib_pc) && chmod 644 $(lib_pc)
 	@# The loader learns of a new library; a packager does that when the package is installed.
 	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
@@ -92,7 +97,8 @@ uninstall-lib:
 
 # ---- examples ------------------------------------------------------------------------------------
 # tools/examples/plugin_*.c are shared objects for canp-appliance, not programs.
-EXAMPLES := $(patsubst tools/examples/%.c,%,$(filter-out tools/examples/plugin_%,$(wildcard tools/examples/*.c)))
+EXAMPLES := $(patsubst tools/examples/%.c,%,$(filter-out tools/examples/plugin_%,\
+	$(wildcard tools/examples/*.c)))
 
 ## examples: the programs of tools/examples, in $(BUILD)/release/examples
 examples: $(addprefix $(O)/examples/,$(EXAMPLES))
@@ -100,7 +106,8 @@ examples: $(addprefix $(O)/examples/,$(EXAMPLES))
 $(O)/examples/%: tools/examples/%.c $(LIB_A) $(LIB_INC)/.done
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) -std=gnu11 -O2 -g $(WARN) $(LD_$(FLAVOUR)) $(CFLAGS) -I$(LIB_INC) -o $@ $< $(LIB_A) $(LIB_STATIC)
+	@$(CC) -std=gnu11 -O2 -g $(WARN) $(LD_$(FLAVOUR)) $(CFLAGS) -I$(LIB_INC) -o $@ $< \
+		$(LIB_A) $(LIB_STATIC)
 
 # ---- what is public ------------------------------------------------------------------------------
 ## abi: renews core/libcanp.map and tests/lint/abi-v1.txt after a change of public headers

@@ -21,6 +21,7 @@
 #include "core/base/units.h"
 #include "core/base/version.h"
 #include "io/device_rule.h"
+#include "io/hooks.h"
 #include "io/ingest_priv.h"
 #include "io/observe_job.h"
 #include "io/outdir.h"
@@ -33,13 +34,6 @@
 static struct canp_job_priv *job_priv(const struct canp_job *job)
 {
 	return job->priv;
-}
-
-const char *canp_file_status_name(enum canp_file_status s)
-{
-	static const char *const names[] = {"pending", "ok", "damaged", "failed", "skipped"};
-
-	return names[s];
 }
 
 const struct canp_input *canp_job_input(const struct canp_job *job, uint32_t src)
@@ -547,20 +541,6 @@ static void job_hold_signals(sigset_t *before)
 	pthread_sigmask(SIG_BLOCK, &set, before);
 }
 
-static void job_phase(const struct canp_job *job, enum canp_job_phase phase)
-{
-	if (job->opts.phase)
-		job->opts.phase(job->opts.phase_arg, job, phase);
-}
-
-static void job_tick(const struct canp_job *job,
-		     void (*progress)(void *arg, const struct canp_job *job), void *arg)
-{
-	job_phase(job, CANP_JOB_TICK);
-	if (progress)
-		progress(arg, job);
-}
-
 int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct canp_job *job),
 		 void *arg, struct canp_strbuf *err)
 {
@@ -580,15 +560,20 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 		return rc;
 	job->totals.boot_s = (double)(canp_clock_ns() - p->started_ns) / 1e9;
 	job->info = *canp_runtime_info(job->rt);
-	job_phase(job, CANP_JOB_BOOTED);
-	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT)
-		job_tick(job, progress, arg);
+	canp_job_tell(job, CANP_JOB_BOOTED);
+	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT) {
+		canp_job_tell(job, CANP_JOB_TICK);
+		canp_hooks_pump(job->opts.hooks, job);
+		if (progress)
+			progress(arg, job);
+	}
 	canp_job_peak_memory(&job->totals);
 	canp_runtime_stop(job->rt);
 	canp_runtime_wait(job->rt);
 	canp_job_collect(job);
 	canp_job_perf_collect(job);
-	job_phase(job, CANP_JOB_STOPPED);
+	canp_job_tell(job, CANP_JOB_STOPPED);
+	canp_hooks_finish(job->opts.hooks, job);
 	job_hold_signals(&held);
 	canp_runtime_destroy(job->rt);
 	job->rt = NULL;
@@ -602,6 +587,6 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	rc = rc ? rc : rc2;
 	pthread_sigmask(SIG_SETMASK, &held, NULL);
 	job_exit_code(job, rc);
-	job_phase(job, CANP_JOB_OVER);
+	canp_job_tell(job, CANP_JOB_OVER);
 	return rc;
 }

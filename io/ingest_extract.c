@@ -98,6 +98,7 @@ static void extract_send(struct canp_ingest_shard *is, struct canp_flow_node *n,
 	run->msg.kind = CANP_MSG_RUN;
 	is->runs_out++;
 	canp_stat_max(&is->obs->runs_max, is->runs_out);
+	is->unit_runs_out++;
 	canp_flow_count_out(n, run->rows);
 	canp_mesh_send(is->sh->mesh, is->sh->index, is->slot_owner[slot], &run->msg);
 }

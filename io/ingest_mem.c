@@ -19,8 +19,7 @@
 #define INGEST_RUN_ROWS_MIN  1024u
 /* CSV runs stay under CANP_RUN_RAW_ROWS so that they travel as records. */
 #define INGEST_CSV_RUN_ROWS 768u
-/* With small arenas no more staging blocks than these: they are all touched by the first large
- * table. */
+/* Staging blocks of small arenas, at most: they are all touched by the first large table. */
 #define INGEST_STAGING_FEW 4u
 #define INGEST_ARENA_SMALL (96ULL << 20)
 
@@ -77,17 +76,17 @@ static void plan_fixed(const struct canp_job *job, struct canp_job_mem *m)
 {
 	struct canp_reader_opts ro;
 	const char *why;
+	uint32_t blocks;
 
 	canp_reader_opts_init(&ro);
 	ro.depth = job->opts.depth;
 	ro.slice_bytes = job->opts.slice_bytes;
 	ro.streams = CANP_INGEST_STREAMS;
 	m->reader_bytes = canp_align_up(canp_reader_bytes(&ro), 4096UL);
-	m->staging_bytes = job->opts.write_depth * (size_t)CANP_INGEST_STAGING_BLOCK_BYTES;
+	blocks = job->opts.write_depth;
 	if (job->opts.mem_per_core < INGEST_ARENA_SMALL)
-		m->staging_bytes =
-			canp_min(m->staging_bytes,
-				 INGEST_STAGING_FEW * (size_t)CANP_INGEST_STAGING_BLOCK_BYTES);
+		blocks = canp_min(blocks, INGEST_STAGING_FEW);
+	m->staging_bytes = (size_t)blocks * CANP_INGEST_STAGING_BLOCK_BYTES;
 	m->ring_bytes = m->reader_bytes + m->staging_bytes + 8192;
 	m->walker_bytes = canp_align_up(canp_walker_bytes(), 64UL);
 	m->ahead_bytes = canp_ahead_engine(job->opts.inflate, &why) == CANP_INFLATE_ISAL

@@ -32,6 +32,13 @@ struct canp_job_priv {
 	size_t results_bytes, faults_bytes;
 };
 
+/* Tells who watches the job where it is. Control thread. */
+static inline void canp_job_tell(const struct canp_job *job, enum canp_job_phase phase)
+{
+	if (job->opts.phase)
+		job->opts.phase(job->opts.phase_arg, job, phase);
+}
+
 /* ingest_report.c: what is written besides the tables. All on the control thread, after the shards
  * have stopped unless said otherwise. 0 or -errno. */
 int canp_report_job_json(const struct canp_job *job); /* before the shards start */

@@ -12,6 +12,13 @@
 
 #define INGEST_UNKNOWN_MAX 65536u
 
+const char *canp_file_status_name(enum canp_file_status s)
+{
+	static const char *const names[] = {"pending", "ok", "damaged", "failed", "skipped"};
+
+	return names[s];
+}
+
 static uint64_t status_kib(const char *text, const char *key)
 {
 	const char *p = strstr(text, key);

@@ -100,6 +100,46 @@ static void set_pipe(const struct canp_lib_cfg *c, struct canp_pipe_opts *o)
 	o->no_async_events = !c->pipe_async_events;
 }
 
+static void set_process(const struct canp_lib_cfg *c, struct canp_process_config *o)
+{
+	o->worker_count = (int)c->process_workers;
+	o->max_workers = (int)c->process_max_workers;
+	o->min_workers = (int)c->process_min_workers;
+	o->queue_size = (int)c->process_queue;
+	o->worker_idle_timeout = c->process_idle_ms;
+	o->task_timeout = c->process_task_ms;
+	o->enable_dynamic_scaling = c->process_scaling;
+	o->enable_worker_affinity = c->process_affinity;
+	o->log_level = (int)c->process_log_level;
+	o->futures = c->process_futures;
+	o->shm_bytes = c->process_shm;
+	o->spin_us = c->process_spin_us;
+	o->heartbeat_ms = c->process_heartbeat_ms;
+	o->cancel_grace_ms = c->process_cancel_ms;
+	o->stop_grace_ms = c->process_stop_ms;
+	o->restart_max = c->process_restart_max;
+	o->restart_window_ms = c->process_restart_ms;
+	o->max_tasks_per_worker = c->process_recycle;
+	o->max_tasks_jitter = c->process_jitter;
+	o->max_worker_rss = c->process_rss;
+	o->log_max_bytes = c->process_log_max;
+	o->log_keep = c->process_log_keep;
+	o->perf_counters = c->process_perf;
+	o->trace = c->process_trace;
+	o->hugepages = c->process_hugepages;
+}
+
+static void set_command(const struct canp_lib_cfg *c, struct canp_cmd_config *o)
+{
+	o->mode = (enum canp_cmd_mode)c->command_mode;
+	o->workers = c->command_workers;
+	o->concurrency_limit = c->command_limit;
+	o->limit_max = c->command_limit_max;
+	o->max_size = c->command_queue;
+	o->history = c->command_history;
+	o->capture_max = (uint32_t)c->command_capture;
+}
+
 static void set_observe(const struct canp_lib_cfg *c, struct canp_event_opts *e,
 			struct canp_mon_opts *m)
 {
@@ -120,7 +160,8 @@ static void set_observe(const struct canp_lib_cfg *c, struct canp_event_opts *e,
 static int read_places(struct canp_opts *o, const char *file)
 {
 	/* Keys of canp-appliance may stand in the same file; a misspelt one of ours is told. */
-	static const char *const ours[] = {"pool-", "task-", "pipe-", "event-", "monitor-", NULL};
+	static const char *const ours[] = {"pool-",    "task-",  "pipe-",    "process-",
+					   "command-", "event-", "monitor-", NULL};
 	int rc = canp_opts_env(o, environ);
 
 	canp_opts_own(o, ours);
@@ -153,6 +194,8 @@ int canp_lib_config(const char *file, struct canp_lib_config *out, struct canp_s
 	if (!rc) {
 		set_exec(&cfg, &lc.exec);
 		set_pipe(&cfg, &lc.pipe);
+		set_process(&cfg, &lc.process);
+		set_command(&cfg, &lc.command);
 		set_observe(&cfg, &lc.event, &lc.mon);
 		if (dump)
 			canp_opts_dump(o, dump);

@@ -14,20 +14,25 @@
 
 #include "core/base/compiler.h"
 #include "core/base/strbuf.h"
+#include "core/command/command_pool.h"
 #include "core/observe/event.h"
 #include "core/observe/monitor.h"
 #include "core/pipeline/pipeline.h"
+#include "core/process/process.h"
 #include "core/runtime/task.h"
 #include "numa/mem.h"
 
 CANP_BEGIN_DECLS
 
-/* Ready for canp_mem_create(), canp_exec_create(), canp_pipe_create(), canp_events_create() and
- * canp_monitor_config(). Pointers in them (the executor's pool, ..) are NULL: the caller's. */
+/* Ready for canp_mem_create(), canp_exec_create(), canp_pipe_create(), canp_process_pool_create(),
+ * canp_cmd_pool_create(), canp_events_create() and canp_monitor_config(). Pointers in them (the
+ * executor's pool, ..) are NULL: the caller's. */
 struct canp_lib_config {
 	struct canp_mem_opts mem;
 	struct canp_exec_opts exec;
 	struct canp_pipe_opts pipe;
+	struct canp_process_config process;
+	struct canp_cmd_config command;
 	struct canp_event_opts event;
 	struct canp_mon_opts mon;
 };

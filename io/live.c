@@ -1,11 +1,12 @@
 /*
  * live.c - the job's side of the live page: the file, and the sequence lock around its contents.
  *
- * The page is one writer's; it is copied word by word with relaxed atomics between two changes of
- * the sequence number:
- *   L1 the number becomes odd, then a release fence: no word of the copy is seen before it.
+ * The page is one writer's; it is copied word by word between two changes of the sequence number:
+ *   L1 the number becomes odd, then every word is a release store: who saw one word of the new copy
+ *      also sees the odd number when it asks afterwards.
  *   L2 the number becomes even with a release store: all words are seen before it.
- *   L3 a reader's acquire load of the number, its copy, an acquire fence, the number again.
+ *   L3 a reader's acquire load of the number, acquire loads of the words, the number again.
+ * On x86 all of them are plain moves.
  */
 #include "io/live.h"
 
@@ -226,9 +227,8 @@ void canp_live_page_put(struct canp_live_page *p, const struct canp_live *l)
 	uint64_t seq = __atomic_load_n(&p->head->seq, __ATOMIC_RELAXED);
 
 	__atomic_store_n(&p->head->seq, seq + 1, __ATOMIC_RELAXED); /* L1 */
-	__atomic_thread_fence(__ATOMIC_RELEASE);
 	for (size_t i = 0; i < p->bytes / 8; i++)
-		__atomic_store_n(&p->head->words[i], from[i], __ATOMIC_RELAXED);
+		__atomic_store_n(&p->head->words[i], from[i], __ATOMIC_RELEASE);
 	__atomic_store_n(&p->head->seq, seq + 2, __ATOMIC_RELEASE); /* L2 */
 }
 
@@ -242,8 +242,7 @@ int canp_live_page_copy(const struct canp_live_page *p, struct canp_live *out)
 		if (seq & 1)
 			continue;
 		for (size_t i = 0; i < p->bytes / 8; i++)
-			to[i] = __atomic_load_n(&p->head->words[i], __ATOMIC_RELAXED);
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+			to[i] = __atomic_load_n(&p->head->words[i], __ATOMIC_ACQUIRE);
 		if (__atomic_load_n(&p->head->seq, __ATOMIC_RELAXED) == seq)
 			return 0;
 	}

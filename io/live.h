@@ -126,8 +126,8 @@ void canp_live_sum_pool(const struct canp_live *l, unsigned pool, struct canp_li
 
 struct canp_live_page;
 
-/* dir NULL: the usual places; "": none. Without a place for a file the page lives in memory only (canp_top
- * cannot see it, the metrics can): path is "" then. -EINVAL: nr_shards; -ENOMEM. */
+/* dir NULL: the usual places; "": none. Without a place for a file the page lives in memory only
+ * (canp_top cannot see it, the metrics can): path is "" then. -EINVAL: nr_shards; -ENOMEM. */
 int canp_live_page_create(const char *dir, unsigned nr_shards, struct canp_live_page **out);
 /* Renews the page; l has the page's number of shards. No system call. */
 void canp_live_page_put(struct canp_live_page *p, const struct canp_live *l);

@@ -256,7 +256,9 @@ static int observe_threads(struct canp_observe *o, struct canp_strbuf *err)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	o->has_session = canp_mon_session_begin(&o->session, CANP_MON_SELF, 0, 0) == 0;
+	/* Nobody looks: nothing need be sampled. */
+	if (o->o.live || (o->o.metrics && *o->o.metrics))
+		o->has_session = canp_mon_session_begin(&o->session, CANP_MON_SELF, 0, 0) == 0;
 	rc = observe_open_metrics(o, err);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return rc;

@@ -17,6 +17,7 @@
 #include "tools/appliance_cfg.h"
 #include "tools/appliance_status_cfg.h"
 #include "tools/bench_cfg.h"
+#include "tools/exec_cfg.h"
 #include "tools/gen_cfg.h"
 #include "tools/top_cfg.h"
 
@@ -24,6 +25,7 @@ static struct canp_runtime_cfg runtime_cfg;
 static struct canp_ingest_cfg ingest_cfg;
 static struct canp_lib_cfg lib_cfg;
 static struct canp_appliance_cfg appliance_cfg;
+static struct canp_exec_cfg exec_cfg;
 static struct canp_gen_cfg gen_cfg;
 static struct canp_gen_log_cfg gen_log_cfg;
 
@@ -36,6 +38,8 @@ static const struct canp_opt_bind appliance_binds[] = {
 };
 #define PROFILE_TABLES 3u
 #define COMMANDS_MAX   16
+
+static const struct canp_opt_bind exec_binds[] = {{&canp_exec_opt_table, &exec_cfg}};
 
 static const struct canp_opt_bind gen_binds[] = {
 	{&canp_gen_log_opt_table, &gen_log_cfg},
@@ -209,6 +213,7 @@ static const struct {
 	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
 	{"canp-appliance status", status_binds, CANP_ARRAY_SIZE(status_binds)},
 	{"canp-top", top_binds, CANP_ARRAY_SIZE(top_binds)},
+	{"canp-exec", exec_binds, CANP_ARRAY_SIZE(exec_binds)},
 	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
 	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
 	{"canp-bench job", bench_job_binds, CANP_ARRAY_SIZE(bench_job_binds)},

@@ -140,7 +140,10 @@ if command -v strace >/dev/null; then
 			done) 2>err
 		calls[$n]=$(awk '/ (mmap|munmap|brk|mremap)$/ { n += $4 } END { print n }' calls.$n)
 	done
-	eq "strace sees as many memory calls for 5 files as for 9" "${calls[4]}" "${calls[8]}"
+	# The reports at the end are longer for more files: the heap may reach its next step once more.
+	more=$((calls[8] - calls[4]))
+	check "strace sees no memory calls for each file: $more more for 9 files than for 5" \
+		test $more -le 2 -a $more -ge -2
 else
 	skip "memory calls: strace is missing (make deps-test)"
 fi

@@ -69,7 +69,7 @@ damage_events elapsed_s files_per_s peak_mem_bytes peak_rss_bytes peak_hugetlb_b
 hugepages exit"
 # Beyond the documented ones: what the tests and the README use.
 more="files_pending frames_dropped remote_frames overload_frames gaps bad_timestamps rows parts
-oversubscribed units foreign_claims reordered_runs complete inflate inflate_why"
+oversubscribed units foreign_claims reordered_runs files_ahead in_flight_max overlap complete inflate inflate_why"
 eq "--json has every documented key" \
 	"$("$PY" -c 'import json,sys; d=json.load(open("out")); print([k for k in sys.argv[1:] if k not in d])' $documented)" "[]"
 eq "--json has no key that is not listed here" \

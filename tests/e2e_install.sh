@@ -84,14 +84,14 @@ else
 		fi
 		[ -x "$D/usr/bin/$tool" ] || { echo "skip options of $tool: not built"; continue; }
 		case $tool in
-		canp-appliance) "$D/usr/bin/$tool" run --help ;;
+		canp-appliance) for c in run status; do "$D/usr/bin/$tool" $c --help; done ;;
 		# Each command has options of its own; the page lists them one command after the other.
 		canp-bench) for c in $(commands "$tool"); do "$D/usr/bin/$tool" "$c" --help; done ;;
 		*) "$D/usr/bin/$tool" --help ;;
 		esac >"$T/$tool.help"
 		options "$T/$tool.help" >"$T/$tool.want"
 		options "$T/$tool.txt" >"$T/$tool.have"
-		check "$tool --help lists options" [ "$(wc -l <"$T/$tool.want")" -gt 10 ]
+		check "$tool --help lists options" [ "$(wc -l <"$T/$tool.want")" -ge 7 ]
 		check "$tool(1) lists the options of --help" diff "$T/$tool.want" "$T/$tool.have"
 	done
 	for tool in canp-appliance canp-bench; do

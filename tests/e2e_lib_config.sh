@@ -39,7 +39,7 @@ done <"$T/rows"
 eq "H01 each has a Kconfig symbol" "$(cat "$T/no_symbol" 2>/dev/null)" ""
 
 canp 0 "config dumps as JSON" config --json
-eq "H01 A27 B14 B15 B16 B17 B18: it dumps each option" "$(missing default)" ""
+eq "H01 A27 B14 B15 B16 B17 B18 it dumps each option" "$(missing default)" ""
 set -a
 . "$T/env"
 set +a
@@ -49,7 +49,7 @@ unset $(cut -d= -f1 "$T/env")
 canp 0 "all of them on the command line" config --json $(cat "$T/args")
 eq "H01 each can be set on the command line" "$(missing cli)" ""
 canp 0 "but help does not show them" run --help
-eq "for a job has no use for them" "$(grep -cE -- '--(\[no-\])?(pool|task|pipe|event|monitor)-' "$T/out")" 0
+eq "for a job has no use for them" "$(grep -cE -- '--(\[no-\])?(pool|task|pipe|process|command|event|monitor)-' "$T/out")" 0
 
 # ---- presets ----
 if ! "$PY" -c 'import kconfiglib' 2>/dev/null; then

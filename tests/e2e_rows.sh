@@ -12,9 +12,9 @@ eq "every row is there once, in order, without a gap" \
 	"A42 B33 C32 D70 E40 F31 G23 H6 "
 eq "ids count up" "$(grep -v '^#' "$ROWS" | cut -f1 | LC_ALL=C sort -c 2>&1)" ""
 # What is named as a figure is one.
-grep -v '^#' "$ROWS" | cut -f4 | tr ' ' '\n' | sed 's/>=.*//' | grep -E '^(mem|task|event|monitor)\.' |
+grep -v '^#' "$ROWS" | cut -f4 | tr ' ' '\n' | sed 's/>=.*//' | grep -E '^(mem|task|pipe|event|monitor)\.' |
 	sort -u >wanted
-sed -n 's/^[ \t{]*\.name = "\([a-z0-9_]*\)",.*/\1/p' "$E2E_ROOT"/tools/bench_rt_*.c | sort -u >names
+sed -n 's/^[ \t{]*\(\.name = \|PAIR(\)"\([a-z0-9_]*\)",.*/\2/p' "$E2E_ROOT"/tools/bench_rt_{mem,task,pairs,flows,observe}.c | sort -u >names
 eq "figures of the table are figures of canp-bench runtime" \
 	"$(sed 's/^[a-z]*\.//' wanted | sort -u | comm -23 - names)" ""
 
@@ -29,7 +29,7 @@ cat >tree/t_x.c <<'END'
 	cmocka_unit_test(other),
 END
 # (Written so that this script is not taken for one that has these.)
-printf '%s "%s"\n' ok "A04 by a script" check "A08 by another" >tree/e2e_y.sh
+printf '%s "A0%s"\n' ok "4 by a script" check "8 by another" >tree/e2e_y.sh
 printf '[       OK ] A01_is_so\n[  FAILED  ] A02_A03_are_so\n[       OK ] other\n' >results/unit/t_x.log
 printf 'ok   A04 by a script\nskip A08 by another: why\n' >results/e2e/e2e_y.log
 echo '{"figures": [{"figure": "mem.x", "result": 3, "judged": "value", "unit": "ns", "verdict": "aim", "forms": [{"median": 3}]},
@@ -101,6 +101,40 @@ else
 	skip "A28 A29 profiles: python3-kconfiglib is not installed"
 fi
 
+if "$PY" -c 'import kconfiglib' 2>/dev/null; then
+	for p in hw_min hw_rec hw_extreme; do
+		(cd "$E2E_ROOT" && "$PY" kconfig/gen.py --config kconfig/configs/${p}_defconfig \
+			--header "$T/$p.h" --conf "$T/$p.mk" --profile "$T/$p.conf")
+		canp 0 "C31 the $p profile is one the program accepts" config --config $p.conf
+	done
+	eq "C31 the three hardware profiles differ" "$(md5sum hw_*.conf | cut -c1-32 | sort -u | wc -l)" 3
+else
+	skip "C31 hardware profiles: python3-kconfiglib is not installed"
+fi
+
+echo "-- instruction sets and allocations"
+hashes=
+for isa in scalar avx2 avx512; do
+	rm -rf out.isa
+	timeout 60 "$APP" run -o out.isa -d m.dbc --simd $isa in >out 2>err
+	rc=$?
+	# What this processor cannot run is refused as wrong usage.
+	[ $rc -eq 64 ] || hashes="$hashes $rc:$(dataset_hash out.isa)"
+done
+eq "C24 forced instruction sets give one dataset" "$(echo $hashes | tr ' ' '\n' | sort -u | wc -l)" 1
+check "C24 and it is there ($hashes)" test "${hashes# 0:}" != "$hashes"
+"$APP" caps --json >caps
+check "C24 the forms that can run here are told" test \
+	"$(json caps 'sum(k["runnable"] for k in d["kernels"]) > 0')" = True
+timeout 120 "$BIN/canp-bench" job --json --bench-dir="$T/bench" --files=8 --size=200k --rounds=1 \
+	--no-breakdown --no-scaling --against=none >out 2>err
+if [ "$(json out 'd["calls_per_file"] is None')" = True ]; then
+	skip "C09 allocations of a job: not counted in this build"
+else
+	eq "C09 a job calls malloc for no frame and for no file" \
+		"$(json out 'd["calls_per_file"]["malloc"]')" 0
+fi
+
 echo "-- no memory"
 # An address space that shrinks: the job does all of its work or says that it cannot, and never dies.
 case $BIN in
@@ -132,7 +166,7 @@ if ! command -v valgrind >/dev/null; then
 elif [ ! -x "$tests/t_mem" ]; then
 	skip "A38 the unit tests of the release build are not there"
 else
-	for t in t_mem t_cache t_pool t_arena t_monitor; do
+	for t in t_mem t_cache t_pool t_arena; do
 		[ -x "$tests/$t" ] || continue
 		timeout 600 valgrind -q --leak-check=full --errors-for-leak-kinds=definite,indirect \
 			--error-exitcode=9 "$tests/$t" >vg 2>&1

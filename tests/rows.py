@@ -125,7 +125,9 @@ class Figures:
             lines = [k for k in self.kernels["kernels"] if k["kernel"] == key]
             value = max(map(best_ratio, lines)) if lines else None
         elif part == "job" and self.job:
-            value = self.job.get(key)
+            value = self.job
+            for k in key.split("."):
+                value = value.get(k) if isinstance(value, dict) else None
         elif name in self.runtime:
             f = self.runtime[name]
             if f["result"] is None:

@@ -161,7 +161,7 @@ static void H01_each_option_has_an_effect_from_environment_and_file(void **state
 	struct canp_lib_config plain = load(NULL), c;
 
 	(void)state;
-	assert_true(canp_lib_opt_table.nr >= 40);
+	assert_true(canp_lib_opt_table.nr >= 70);
 	for (unsigned i = 0; i < canp_lib_opt_table.nr; i++) {
 		const struct canp_opt *row = &canp_lib_opt_table.rows[i];
 		const char *value = other_value(row);
@@ -208,10 +208,25 @@ static void H01_environment_beats_file_beats_default(void **state)
 
 static void options_make_objects(void **state)
 {
+	struct canp_process_pool *processes;
+	struct canp_cmd_pool *commands;
+	struct canp_events *events;
 	struct canp_lib_config c;
 	struct canp_exec *ex;
+	struct canp_pipe *pipe;
 
 	(void)state;
+	/* First, for it forks. Its 0.25 GiB of payload are address space only. */
+	c = load(NULL);
+	processes = canp_process_pool_create(&c.process);
+	assert_non_null(processes);
+	canp_process_pool_destroy(processes);
+	assert_int_equal(canp_cmd_pool_create(&c.command, &commands), 0);
+	canp_cmd_pool_destroy(commands);
+	assert_int_equal(canp_events_create(&c.event, &events), 0);
+	canp_events_destroy(events);
+	assert_int_equal(canp_pipe_create("configured", NULL, &c.pipe, &pipe), 0);
+	canp_pipe_destroy(pipe);
 	write_conf("task-cores = 2\ntask-io-bound-threads = 1\npool-max-memory = 64m\n"
 		   "pool-frame-classes = 64,128\n");
 	c = load(path);

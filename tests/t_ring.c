@@ -815,6 +815,27 @@ static void test_auto_always_gives_a_ring(void **state)
 	canp_ring_destroy(NULL);
 }
 
+/* Valgrind stops all threads while one waits in io_uring. */
+static void A38_under_valgrind_auto_gives_helper_threads(void **state)
+{
+	struct canp_ring_opts o = {.kind = CANP_RING_AUTO, .iowq_cpu = -1};
+	const char *was = getenv("LD_PRELOAD");
+	char *keep = was ? strdup(was) : NULL;
+	struct canp_ring *r;
+
+	(void)state;
+	setenv("LD_PRELOAD", "/usr/libexec/valgrind/vgpreload_core-amd64-linux.so", 1);
+	assert_int_equal(canp_ring_create(&o, &r), 0);
+	assert_int_equal(canp_ring_caps(r)->kind, CANP_RING_SYNC);
+	assert_non_null(strstr(canp_ring_caps(r)->reason, "valgrind"));
+	canp_ring_destroy(r);
+	if (keep)
+		setenv("LD_PRELOAD", keep, 1);
+	else
+		unsetenv("LD_PRELOAD");
+	free(keep);
+}
+
 /* What an older kernel does: the operation is not offered, so it is made on the spot. */
 static void test_operations_the_kernel_lacks_are_done_anyway(void **state)
 {
@@ -924,6 +945,7 @@ int main(void)
 		cmocka_unit_test(test_memlock_refusal_falls_back_to_plain_reads),
 		cmocka_unit_test(test_capabilities_say_what_was_got),
 		cmocka_unit_test(test_auto_always_gives_a_ring),
+		cmocka_unit_test(A38_under_valgrind_auto_gives_helper_threads),
 		cmocka_unit_test(test_operations_the_kernel_lacks_are_done_anyway),
 		cmocka_unit_test(test_dontcache_reads_give_the_same_bytes),
 	};

@@ -8,7 +8,7 @@ check:
 	@start=$$(date +%s); bad=; \
 	$(MAKE) --no-print-directory deps || exit 1; \
 	$(MAKE) --no-print-directory deps-test || echo "check: some tests will skip"; \
-	$(MAKE) --no-print-directory $(JOBS) all tests || exit 1; \
+	$(MAKE) --no-print-directory $(JOBS) all tests lib examples || exit 1; \
 	for step in check-unit lint e2e oracle interop; do \
 		$(MAKE) --no-print-directory $$step || bad="$$bad $$step"; \
 	done; \
@@ -48,6 +48,14 @@ check-asan:
 check-tsan:
 	@$(MAKE) --no-print-directory FLAVOUR=tsan check-unit
 
+## check-valgrind: what can run there of the unit tests under valgrind, minutes
+VALGRIND_TESTS := t_mem t_cache t_mmapcache t_spsc t_evring t_hist t_monitor t_metrics t_trace \
+	t_err t_opts t_json t_libconfig t_failure
+.PHONY: check-valgrind
+soak: check-valgrind
+check-valgrind: $(addprefix $(O)/tests/,$(VALGRIND_TESTS))
+	@bash tests/run-valgrind.sh $(O)/tests $(VALGRIND_TESTS) || [ $$? -eq 77 ]
+
 # ---- what was promised ---------------------------------------------------------------------------
 .PHONY: rows rows-bench
 PYTHON ?= /usr/bin/python3
@@ -79,10 +87,17 @@ soak: soak-configs
 soak-configs:
 	@sh tests/lint/defconfigs.sh
 
+## soak-bounded: ten minutes of random load on everything that has a bound
+.PHONY: soak-bounded
+soak: soak-bounded
+soak-bounded: $(O)/tests/t_bounded
+	@CANP_SOAK_S=$${CANP_SOAK_S:-600} $<
+
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
-$(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c tools/appliance_cfg.c \
-	tools/gen_cfg.c tools/bench_cfg.c tools/top_cfg.c tools/appliance_status_cfg.c) $(O)/libcanp_base.a
+$(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c \
+	tools/appliance_cfg.c tools/exec_cfg.c tools/gen_cfg.c tools/bench_cfg.c tools/top_cfg.c \
+	tools/appliance_status_cfg.c) $(O)/libcanp_base.a
 	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lm
 
 ## kconfig-run: renews kconfig/Kconfig.run after a change of option rows
@@ -142,3 +157,4 @@ interop interop-all: all $(O)/tests/t_sink_parquet $(O)/tests/t_sidetable
 	@sh tests/interop/run.sh $(interop_args) $(O)/interop/*.parquet >$(O)/interop/verify.log || \
 	{ grep -v '^OK' $(O)/interop/verify.log; exit 1; }
 	@sh tests/interop/jobs.sh $(BIN)
+	@sh tests/interop/prometheus.sh $(BIN)

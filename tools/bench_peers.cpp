@@ -2,7 +2,10 @@
 // preloaded in front of it, tasks and pipelines of oneTBB, tasks of OpenMP. A program of its own,
 // started once in every round, so that the product links none of them.
 //
-//   bench-peers WHAT N     prints one number, or "missing" when it was built without that library
+//   bench-peers WHAT N                       tasks, pairs of malloc and free
+//   bench-peers one|chunk ITEMS NS CORES     a pipeline, a token is an item or 256 of them
+//
+// Prints one number, or "missing" when it was built without that library.
 //
 // Pinning is the caller's: a thread inherits its CPUs.
 #include <cstdio>
@@ -12,6 +15,7 @@
 #include <ctime>
 
 #include <dlfcn.h>
+#include <sched.h>
 #include <unistd.h>
 
 #if __has_include(<tbb/parallel_pipeline.h>)
@@ -19,6 +23,10 @@
 #include <tbb/global_control.h>
 #include <tbb/parallel_pipeline.h>
 #include <tbb/task_group.h>
+#include <tbb/task_scheduler_observer.h>
+
+#define CHUNK  256u
+#define TOKENS 64u
 #endif
 
 static double seconds(clockid_t clock)
@@ -104,43 +112,115 @@ static double tbb_tasks(unsigned long long n, double s)
 	}
 }
 
-// Three stages: numbers in order, s of work each in parallel, the sum in order.
-static double tbb_pipe(unsigned long long n, double s)
+struct chunk {
+	uint32_t n;
+	uint64_t v[CHUNK];
+};
+
+// Each thread on a CPU of its own, as the reactors are.
+class pinner : public tbb::task_scheduler_observer
 {
-	tbb::global_control two(tbb::global_control::max_allowed_parallelism, 2);
+	int next = 0;
+
+      public:
+	pinner()
+	{
+		observe(true);
+	}
+	void on_scheduler_entry(bool) override
+	{
+		cpu_set_t s;
+
+		CPU_ZERO(&s);
+		CPU_SET(__atomic_fetch_add(&next, 1, __ATOMIC_RELAXED), &s);
+		sched_setaffinity(0, sizeof(s), &s);
+	}
+};
+
+static bool pipe_items(uint64_t items, double s)
+{
+	uint64_t at = 0, seen = 0, bad = 0;
+
+	tbb::parallel_pipeline(
+		TOKENS, tbb::make_filter<void, uint64_t>(tbb::filter_mode::serial_in_order,
+							 [&](tbb::flow_control &fc) -> uint64_t {
+								 if (at == items)
+									 fc.stop();
+								 return at == items ? 0 : at++;
+							 }) &
+				tbb::make_filter<uint64_t, uint64_t>(
+					tbb::filter_mode::parallel,
+					[s](uint64_t x) {
+						work(s);
+						return 2 * x + 1;
+					}) &
+				tbb::make_filter<uint64_t, void>(tbb::filter_mode::serial_in_order,
+								 [&](uint64_t x) {
+									 bad += x != 2 * seen + 1;
+									 seen++;
+								 }));
+	return seen == items && !bad;
+}
+
+static bool pipe_chunks(uint64_t items)
+{
+	static chunk in[TOKENS + 1], out[TOKENS + 1];
+	uint64_t at = 0, seen = 0, sum = 0, slot = 0;
+
+	tbb::parallel_pipeline(
+		TOKENS, tbb::make_filter<void, uint64_t>(
+				tbb::filter_mode::serial_in_order,
+				[&](tbb::flow_control &fc) -> uint64_t {
+					uint64_t s = slot;
+					chunk *c = &in[s];
+
+					if (at == items) {
+						fc.stop();
+						return 0;
+					}
+					slot = slot == TOKENS ? 0 : slot + 1;
+					c->n = (uint32_t)(items - at < CHUNK ? items - at : CHUNK);
+					for (uint32_t i = 0; i < c->n; i++)
+						c->v[i] = at + i;
+					at += c->n;
+					return s;
+				}) &
+				tbb::make_filter<uint64_t, uint64_t>(
+					tbb::filter_mode::parallel,
+					[](uint64_t s) {
+						out[s].n = in[s].n;
+						for (uint32_t i = 0; i < in[s].n; i++)
+							out[s].v[i] = 2 * in[s].v[i] + 1;
+						return s;
+					}) &
+				tbb::make_filter<uint64_t, void>(
+					tbb::filter_mode::serial_in_order, [&](uint64_t s) {
+						for (uint32_t i = 0; i < out[s].n; i++)
+							sum += out[s].v[i];
+						seen += out[s].n;
+					}));
+	return seen == items && sum == items * items;
+}
+
+// Items a second of source, s of work each in parallel, ordered sink; s 0: 256 items a token.
+static double tbb_pipe(unsigned long long n, double s, unsigned cores)
+{
+	tbb::global_control limit(tbb::global_control::max_allowed_parallelism, cores);
+	pinner pin;
 
 	for (int round = 0;; round++) {
-		unsigned long long all = round ? n : 1000, i = 0, last = 0, bad = 0;
+		uint64_t all = round ? n : n / 4 + 1;
 		double from = seconds(CLOCK_MONOTONIC);
 
-		tbb::parallel_pipeline(
-			64, tbb::make_filter<void, unsigned long long>(
-				    tbb::filter_mode::serial_in_order,
-				    [&](tbb::flow_control &fc) -> unsigned long long {
-					    if (i == all) {
-						    fc.stop();
-						    return 0;
-					    }
-					    return ++i;
-				    }) &
-				    tbb::make_filter<unsigned long long, unsigned long long>(
-					    tbb::filter_mode::parallel,
-					    [s](unsigned long long v) {
-						    work(s);
-						    return v;
-					    }) &
-				    tbb::make_filter<unsigned long long, void>(
-					    tbb::filter_mode::serial_in_order,
-					    [&](unsigned long long v) { bad += v != ++last; }));
-		if (bad || last != all)
+		if (!(s > 0 ? pipe_items(all, s) : pipe_chunks(all)))
 			exit(1);
 		if (round)
-			return rate(n, seconds(CLOCK_MONOTONIC) - from);
+			return (double)n / (seconds(CLOCK_MONOTONIC) - from);
 	}
 }
 #else
 static double tbb_tasks(unsigned long long, double) { return -1; }
-static double tbb_pipe(unsigned long long, double) { return -1; }
+static double tbb_pipe(unsigned long long, double, unsigned) { return -1; }
 #endif
 
 static double run(const char *what, unsigned long long n)
@@ -151,10 +231,6 @@ static double run(const char *what, unsigned long long n)
 		return tbb_tasks(n, 0);
 	if (!strcmp(what, "tbb:us"))
 		return tbb_tasks(n, 1e-6);
-	if (!strcmp(what, "tbb:pipe_empty"))
-		return tbb_pipe(n, 0);
-	if (!strcmp(what, "tbb:pipe_us"))
-		return tbb_pipe(n, 1e-6);
 	if (!strcmp(what, "omp:empty"))
 		return omp_tasks(n, 0);
 	if (!strcmp(what, "omp:us"))
@@ -167,12 +243,16 @@ int main(int argc, char **argv)
 {
 	double value;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: bench-peers WHAT N\n");
+	if (argc != 3 && argc != 5) {
+		fprintf(stderr, "usage: bench-peers WHAT N | one|chunk ITEMS NS CORES\n");
 		return 64;
 	}
 	alarm(300); // nobody waits for ever
-	value = run(argv[1], strtoull(argv[2], nullptr, 10));
+	if (argc == 5)
+		value = tbb_pipe(strtoull(argv[2], nullptr, 10), 1e-9 * strtod(argv[3], nullptr),
+				 (unsigned)strtoul(argv[4], nullptr, 10));
+	else
+		value = run(argv[1], strtoull(argv[2], nullptr, 10));
 	if (value < 0)
 		printf("missing\n");
 	else

@@ -18,12 +18,16 @@
 #include "tools/bench_cmd.h"
 #include "tools/bench_rt.h"
 
+/* clang-format off */
 static const struct canp_bench_rt_section sections[] = {
 	{"mem", canp_bench_rt_mem},
 	{"task", canp_bench_rt_task},
+	{"pipe", canp_bench_rt_pairs},
+	{"pipe", canp_bench_rt_flows},
 	{"event", canp_bench_rt_event},
 	{"monitor", canp_bench_rt_monitor},
 };
+/* clang-format on */
 
 /* ---- what is wanted -------------------------------------------------------------------------- */
 
@@ -53,7 +57,8 @@ static int want_sections(const struct canp_bench_rt *rt)
 	int rc = -1;
 
 	for (unsigned i = 0; i < CANP_ARRAY_SIZE(sections); i++)
-		canp_strbuf_printf(&names, "%s%s", i ? "," : "", sections[i].name);
+		if (!i || strcmp(sections[i].name, sections[i - 1].name))
+			canp_strbuf_printf(&names, "%s%s", i ? "," : "", sections[i].name);
 	while (rc == -1 && *at && !names.failed) {
 		size_t n = strcspn(at, ",");
 

@@ -64,7 +64,7 @@ struct canp_bench_rt_figure {
 	struct canp_bench_rt_form forms[CANP_BENCH_RT_FORMS_MAX];
 };
 
-/* A section: what --only names. Rows end with one that has no name. */
+/* A part of a section: what --only names. Rows end with one that has no name. */
 struct canp_bench_rt_section {
 	const char *name;
 	const struct canp_bench_rt_figure *rows;
@@ -72,6 +72,8 @@ struct canp_bench_rt_section {
 
 extern const struct canp_bench_rt_figure canp_bench_rt_mem[];
 extern const struct canp_bench_rt_figure canp_bench_rt_task[];
+extern const struct canp_bench_rt_figure canp_bench_rt_flows[]; /* both: section pipe */
+extern const struct canp_bench_rt_figure canp_bench_rt_pairs[];
 extern const struct canp_bench_rt_figure canp_bench_rt_event[];
 extern const struct canp_bench_rt_figure canp_bench_rt_monitor[];
 

@@ -265,7 +265,12 @@ static int monitor_ready(void)
 		return 0;
 	canp_mon_opts_init(&mo);
 	mo.period_min_ms = mo.period_max_ms = 60000;
-	rc = canp_monitor_config(&mo);
+	/* The sampler of a pipeline measured before lingers for a second. */
+	for (unsigned i = 0; (rc = canp_monitor_config(&mo)) == -EBUSY && i < 60; i++) {
+		struct timespec ts = {.tv_nsec = 50 * CANP_NS_PER_MS};
+
+		nanosleep(&ts, NULL);
+	}
 	rc = rc ? rc : canp_mon_session_begin(&keep, CANP_MON_SELF, 0, 0);
 	kept = !rc;
 	return rc;

@@ -105,6 +105,10 @@ const char *canp_fault_fix(enum canp_fault_code code);
 	X(CONNRESET, "other side closed the connection")                                           \
 	X(BADF, "descriptor is not open")                                                          \
 	X(ADDRINUSE, "address is taken by another server")                                         \
+	X(NOBUFS, "queue of the other side is full")                                               \
+	X(NOEXEC, "file is not a program")                                                         \
+	X(NOSYS, "kernel does not have this")                                                      \
+	X(PERM, "not allowed for this user or process")                                            \
 	X(IO, "reading or writing failed")
 
 enum canp_err {

@@ -42,6 +42,15 @@ void canp_cmd_call_output(struct canp_cmd_call *c, int stream, const void *data,
 		c->spec.on_output(c->spec.arg, stream, data, len);
 }
 
+/* Taken out of the set by hand: a child that has not executed its program yet still has a copy of
+ * the descriptor, so closing ours does not end its membership. */
+static void pipe_close(struct canp_cmd_call *c, int *fd)
+{
+	if (*fd >= 0)
+		epoll_ctl(c->lane->ep, EPOLL_CTL_DEL, *fd, NULL);
+	close_fd(fd);
+}
+
 /* Reads up to `max` bytes; closes the pipe at its end. */
 static void pipe_read(struct canp_cmd_call *c, int stream, size_t max)
 {
@@ -59,7 +68,7 @@ static void pipe_read(struct canp_cmd_call *c, int stream, size_t max)
 		} else if (n < 0 && errno == EAGAIN) {
 			return;
 		} else {
-			close_fd(fd);
+			pipe_close(c, fd);
 		}
 	}
 }
@@ -71,7 +80,7 @@ static void pipe_drain(struct canp_cmd_call *c, int stream)
 
 	if (*fd >= 0 && !ioctl(*fd, FIONREAD, &have) && have > 0)
 		pipe_read(c, stream, (size_t)have);
-	close_fd(fd);
+	pipe_close(c, fd);
 }
 
 /* ---- signals ---- */
@@ -193,7 +202,8 @@ void canp_cmd_process_event(struct canp_cmd_call *c, unsigned what)
 static int watch(struct canp_cmd_call *c, int fd, unsigned what)
 {
 	struct cmd_lane *l = c->lane;
-	struct epoll_event e = {.events = EPOLLIN,
+	/* A child ends once; see pipe_close() for why it must not be reported again. */
+	struct epoll_event e = {.events = EPOLLIN | (what == EV_CHILD ? EPOLLONESHOT : 0),
 				.data.u64 = (uint64_t)l->gens[c->run] << 32 | (uint64_t)what << 24 |
 					    c->run};
 
@@ -282,6 +292,7 @@ static int child_spawn(struct canp_cmd_call *c)
 	c->sp.argv = c->argv;
 	c->sp.envp = envp;
 	c->sp.affinity = l->affinity;
+	c->sp.parent = l->pid;
 	pid = canp_cmd_spawn(&c->sp, run, &c->pidfd);
 	if (pid < 0)
 		return pid;
@@ -308,8 +319,8 @@ static int process_start(void *ctx, struct canp_cmd_call *c)
 			close(c->sp.fds[i]);
 	}
 	if (rc) {
-		close_fd(&c->pipes[0]);
-		close_fd(&c->pipes[1]);
+		pipe_close(c, &c->pipes[0]);
+		pipe_close(c, &c->pipes[1]);
 		if (c->pidfd >= 0) { /* it cannot be watched: no descriptors left for the set */
 			canp_cmd_kill_group(c, SIGKILL, false);
 			syscall(SYS_waitid, P_PIDFD, c->pidfd, NULL, WEXITED, NULL);

@@ -218,7 +218,6 @@ pid_t canp_cmd_spawn(struct cmd_spawn *s, void *stack, int *pidfd)
 	static bool old;
 	pid_t pid = -ENOSYS;
 
-	s->parent = getpid();
 	s->error = 0;
 	s->step = CMD_STEP_NONE;
 	s->keep_handlers = false;

@@ -27,7 +27,7 @@ struct cmd_spawn {
 	char **envp;
 	int fds[3];                /* what becomes 0, 1, 2; -1: as it is */
 	const cpu_set_t *affinity; /* NULL: the caller's */
-	pid_t parent;
+	pid_t parent;              /* this process */
 	/* results */
 	uint32_t tid;       /* atomic; not 0: the child still uses all this */
 	int error;          /* atomic; errno of the child before it could execute */

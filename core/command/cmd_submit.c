@@ -38,7 +38,7 @@ void canp_cmd_track(struct canp_cmd_pool *p, uint64_t id, enum canp_cmd_status s
 		;
 }
 
-enum canp_cmd_status canp_cmd_status(const struct canp_cmd_pool *p, uint64_t id, int *error)
+enum canp_cmd_status canp_cmd_id_status(const struct canp_cmd_pool *p, uint64_t id, int *error)
 {
 	uint64_t w = __atomic_load_n(&p->track[id & p->track_mask], __ATOMIC_ACQUIRE);
 

@@ -110,6 +110,7 @@ struct pipe_worker {
 	uint32_t mask; /* operators it runs */
 	bool takes;    /* from the sources */
 	bool remote;   /* it is a worker process */
+	bool left;     /* a reactor: it leaves the work to the first one */
 	uint64_t now_ns;
 	uint64_t again_ns; /* when it has to ask the sources again, 0: never */
 	struct canp_shard *s;

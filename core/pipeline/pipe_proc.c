@@ -302,9 +302,10 @@ static void proc_died(struct pipe_worker *w, unsigned i)
 	proc_reap(w, pr);
 	while (pr->head != pr->tail)
 		lost[n++] = pr->sent[pr->head++ % PROC_RING];
-	pr->pid = 0;
-	if (ps->restarts++ >= PROC_RESTARTS * ps->nr || proc_fork(p, i))
-		pr->pid = 0;
+	__atomic_store_n(&pr->pid, 0, __ATOMIC_RELAXED);
+	/* Without another one it stays 0. */
+	if (ps->restarts++ < PROC_RESTARTS * ps->nr)
+		proc_fork(p, i);
 	if (!proc_idlest(ps))
 		canp_pipe_fail(p, -EOWNERDEAD);
 	for (unsigned k = 1; k < n; k++)

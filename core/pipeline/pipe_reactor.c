@@ -112,10 +112,13 @@ static unsigned worker_poll(void *arg, uint64_t now_ns)
 	}
 	if (w->index && !__atomic_load_n(&p->spread, __ATOMIC_SEQ_CST)) {
 		idle_set(w);
-		if (!was_idle) /* in case the work that woke this one is left */
+		/* What this one worked on, or was woken for, is the first one's now. */
+		if (!w->left)
 			reactors_wake(p, w);
+		w->left = true;
 		return 0;
 	}
+	w->left = false;
 	n = worker_work(w, now_ns);
 	if (n)
 		return n;
@@ -150,7 +153,7 @@ static int detach(const struct canp_task_env *env, void *arg)
 		return 0;
 	canp_reactor_del(w->s, &w->poller);
 	canp_reactor_timer_del(w->s, &w->timer);
-	w->s = NULL;
+	__atomic_store_n(&w->s, NULL, __ATOMIC_RELEASE);
 	return 0;
 }
 

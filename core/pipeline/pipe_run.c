@@ -32,15 +32,20 @@ static bool all_take(struct canp_pipe *p)
 	return !p->o.max_running_ops || limit_take(&p->running, p->o.max_running_ops);
 }
 
-static void all_give(struct canp_pipe *p)
+/* Others may have found none while this one only looked. */
+static void all_give(struct pipe_worker *w)
 {
-	if (p->o.max_running_ops)
-		__atomic_fetch_sub(&p->running, 1, __ATOMIC_SEQ_CST);
+	if (!w->p->o.max_running_ops)
+		return;
+	__atomic_fetch_sub(&w->p->running, 1, __ATOMIC_SEQ_CST);
+	pipe_wake(w->p, w);
 }
 
 /* The right to run op on f, which is not parked. */
-static bool op_enter(struct canp_pipe *p, struct pipe_op *op, const struct pipe_flight *f)
+static bool op_enter(struct pipe_worker *w, struct pipe_op *op, const struct pipe_flight *f)
 {
+	struct canp_pipe *p = w->p;
+
 	if (op->remote)
 		return false;
 	if (op->serial && __atomic_load_n(&op->next, __ATOMIC_ACQUIRE) != f->seq)
@@ -48,7 +53,7 @@ static bool op_enter(struct canp_pipe *p, struct pipe_op *op, const struct pipe_
 	if (!all_take(p))
 		return false;
 	if (op->limit && !limit_take(&op->running, op->limit)) {
-		all_give(p);
+		all_give(w);
 		return false;
 	}
 	return true;
@@ -69,10 +74,7 @@ static void op_leave(struct pipe_worker *w, struct pipe_op *op, uint64_t seq)
 		__atomic_fetch_sub(&op->running, 1, __ATOMIC_SEQ_CST);
 		waits = __atomic_load_n(&op->ready, __ATOMIC_SEQ_CST) != 0;
 	}
-	if (p->o.max_running_ops) {
-		all_give(p);
-		waits = true;
-	}
+	all_give(w);
 	if (waits)
 		pipe_wake(p, w);
 }
@@ -133,7 +135,7 @@ struct pipe_flight *canp_pipe_claim(struct pipe_worker *w, unsigned id)
 		if (!bit || !all_take(p))
 			return NULL;
 		if (op->limit && !limit_take(&op->running, op->limit)) {
-			all_give(p);
+			all_give(w);
 			return NULL;
 		}
 		got = __atomic_fetch_and(&op->ready, ~bit, __ATOMIC_SEQ_CST) & bit;
@@ -149,7 +151,7 @@ struct pipe_flight *canp_pipe_claim(struct pipe_worker *w, unsigned id)
 		}
 		if (op->limit)
 			__atomic_fetch_sub(&op->running, 1, __ATOMIC_SEQ_CST);
-		all_give(p);
+		all_give(w);
 	}
 }
 
@@ -170,10 +172,11 @@ static void adapt(struct canp_pipe *p, const struct pipe_flight *f)
 	batch = __atomic_load_n(&p->batch, __ATOMIC_RELAXED);
 	if (!p->o.no_adaptive_batching) {
 		uint64_t want = ((uint64_t)p->o.target_ns << COST_SHIFT) / cost;
-		uint64_t low = canp_max(batch / 2, 1ull);
 
+		/* Up step by step, down at once: a batch too long holds up the other cores. */
 		want = canp_min(want, 2 * batch);
-		batch = canp_max(canp_min(want, (uint64_t)p->rows_max), low);
+		batch = canp_min(want, (uint64_t)p->rows_max);
+		batch = canp_max(batch, 1ull);
 		__atomic_store_n(&p->batch, (uint32_t)batch, __ATOMIC_RELAXED);
 	}
 	ns = cost * batch >> COST_SHIFT;
@@ -247,7 +250,7 @@ static int op_succeed(struct pipe_worker *w, struct pipe_flight *f, unsigned id,
 		if (o->nr_in > 1 &&
 		    __atomic_sub_fetch(&f->cells[to].missing, 1, __ATOMIC_ACQ_REL) != 0)
 			continue;
-		if (may_run && next == PIPE_NONE && (w->mask >> to & 1) && op_enter(p, o, f))
+		if (may_run && next == PIPE_NONE && (w->mask >> to & 1) && op_enter(w, o, f))
 			next = (int)to;
 		else
 			op_park(w, o, f);
@@ -344,14 +347,16 @@ static bool step_parked(struct pipe_worker *w)
 	return false;
 }
 
-static bool intake_enter(struct canp_pipe *p)
+static bool intake_enter(struct pipe_worker *w)
 {
+	struct canp_pipe *p = w->p;
+
 	if (__atomic_load_n(&p->intake, __ATOMIC_RELAXED) ||
 	    __atomic_load_n(&p->ended, __ATOMIC_RELAXED) || !all_take(p))
 		return false;
 	if (!__atomic_exchange_n(&p->intake, 1, __ATOMIC_SEQ_CST))
 		return true;
-	all_give(p);
+	all_give(w);
 	return false;
 }
 
@@ -362,15 +367,12 @@ static bool step_intake(struct pipe_worker *w)
 	int next = PIPE_NONE;
 	bool ended;
 
-	if (!w->takes || !intake_enter(p))
+	if (!w->takes || !intake_enter(w))
 		return false;
 	f = canp_pipe_pull(w);
 	ended = p->ended;
 	__atomic_store_n(&p->intake, 0, __ATOMIC_SEQ_CST);
-	if (p->o.max_running_ops) {
-		all_give(p);
-		pipe_wake(p, w);
-	}
+	all_give(w);
 	if (!f) {
 		if (ended)
 			canp_pipe_check_end(p);

@@ -288,7 +288,7 @@ int canp_task_port_bind(struct task_port *p);
 void canp_task_ports_forget(struct canp_exec *ex);
 /* Up to n free slots; returns how many. */
 unsigned canp_task_slots_get(struct task_port *p, uint32_t *out, unsigned n);
-/* One of them, or TASK_NONE. */
+/* One, or TASK_NONE. */
 static inline uint32_t canp_task_slot_get(struct task_port *p)
 {
 	uint32_t i;

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# abi.py - what the public headers (io/canp.h and what it includes) promise, read by the compiler
+# abi.py - what the public headers (io/canp.h, what it includes, and PLUS) promise, read by the compiler
 # itself: prototypes from gcc's -aux-info, layouts and enumerators from debug information.
 #
 # usage: abi.py map     the version script of libcanp.so
@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 VERSION = "CANP_0.1"
+PLUS = ["core/process/process_pool.h"]
 CC = os.environ.get("CC", "gcc").split()
 
 
@@ -19,7 +20,7 @@ def compile_header(tmp):
     """Compiles a program that is nothing but the header; returns (aux-info, debug dump)."""
     src, aux, obj = [os.path.join(tmp, n) for n in ("x.c", "x.aux", "x.o")]
     with open(src, "w") as f:
-        f.write('#include "io/canp.h"\n')
+        f.writelines('#include "%s"\n' % h for h in ["io/canp.h"] + PLUS)
     subprocess.run(CC + ["-std=gnu11", "-I.", "-O0", "-gdwarf-4", "-fno-eliminate-unused-debug-types",
                          "-aux-info", aux, "-c", "-o", obj, src], check=True)
     dump = subprocess.run(["readelf", "--debug-dump=info", "--wide", obj], check=True,
@@ -42,7 +43,7 @@ def functions(aux):
 def variables():
     """name -> declaration of `extern` objects; inline functions use them."""
     out = {}
-    deps = subprocess.run(CC + ["-MM", "-I.", "io/canp.h"], check=True, capture_output=True,
+    deps = subprocess.run(CC + ["-MM", "-I.", "io/canp.h"] + PLUS, check=True, capture_output=True,
                           text=True).stdout
     for path in re.findall(r"\S+\.h", deps):
         with open(path) as f:

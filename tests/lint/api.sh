@@ -18,7 +18,7 @@ fi
 
 # Nobody but a public header may be included by a public header, so the list is closed; and none
 # may depend on a choice of the build, for the user's program does not know it.
-headers=$($CC -MM -I. io/canp.h | tr -d '\\\\' | tr ' ' '\n' | grep '\.h$')
+headers=$($CC -MM -I. io/canp.h core/process/process_pool.h | tr -d '\\\\' | tr ' ' '\n' | grep '\.h$')
 for h in $headers; do
 	case $h in
 	*_priv.h) fail "$h is private and reachable from canp.h" ;;

@@ -71,6 +71,10 @@ example ordered_stream
 has "F07 F16 an infinite source is read in order until enough" "$T/out" \
 	'^50[0-9][0-9] results in order'
 
+example foreign_loop
+eq "E20 commands end in a foreign loop, shortest first, beside its own events" \
+	"$(sed 's/.*: //' "$T/out" | tr '\n' ' ')" "three two one yes "
+
 if [ -z "${CANP_NO_VALGRIND:-}" ] && command -v valgrind >/dev/null; then
 	for x in "$X"/*; do
 		x=$(basename "$x")

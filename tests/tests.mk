@@ -36,6 +36,12 @@ demo:
 soak: all
 	@bash tests/soak.sh $(BIN)
 
+## soak-pool: five minutes of random kills, stops and memory hogs among the workers of a pool
+soak: soak-pool
+soak-pool: $(O)/tests/t_process_chaos
+	@CANP_SOAK_S=300 timeout 900 $(O)/tests/t_process_chaos
+.PHONY: soak-pool
+
 .PHONY: check-unit check-asan check-tsan e2e lint kconfig-run readme-options
 
 ## check-unit: runs the unit tests; check-asan and check-tsan run them with sanitizers

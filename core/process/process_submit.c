@@ -348,7 +348,7 @@ static int batch_go(struct submit *b, void *const *copies)
 		return rc;
 	/* The pushes are to be seen before `armed` is looked at; the worker does it the other way
 	 * round. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	proc_fence();
 	for (unsigned i = 0; i < b->nr_bells; i++)
 		canp_process_bell(p, b->bells[i]);
 	if (b->kick)

@@ -31,6 +31,7 @@
 #include "core/base/assert.h"
 #include "core/base/clock.h"
 #include "core/base/units.h"
+#include "core/base/usdt.h"
 #include "io/ingest_shard.h"
 
 #define INGEST_TURN_NS (400 * CANP_NS_PER_US)
@@ -208,8 +209,10 @@ static unsigned ingest_windows(struct canp_ingest_shard *is)
 
 		if (ingest_runs_full(is))
 			return work;
-		if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES))
+		if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES)) {
+			CANP_USDT2(page_pause, is->unit, is->runs_out);
 			return work + ingest_starved(is);
+		}
 		if (canp_reader_peek(is->stream, &w.data, &w.len, &w.base, &w.eof) == -EAGAIN)
 			return work;
 		canp_ingest_look_ahead(is);

@@ -16,6 +16,7 @@
 #include "io/lib_cfg.h"
 #include "tools/appliance_cfg.h"
 #include "tools/appliance_status_cfg.h"
+#include "tools/appliance_tune_cfg.h"
 #include "tools/bench_cfg.h"
 #include "tools/exec_cfg.h"
 #include "tools/gen_cfg.h"
@@ -201,8 +202,22 @@ static const struct canp_opt_bind bench_rt_binds[] = {
 };
 static struct canp_top_cfg top_cfg;
 static struct canp_status_cfg status_cfg;
+static struct canp_tune_cfg tune_cfg;
 static const struct canp_opt_bind top_binds[] = {{&canp_top_opt_table, &top_cfg}};
 static const struct canp_opt_bind status_binds[] = {{&canp_status_opt_table, &status_cfg}};
+
+static struct canp_check_cfg check_cfg;
+
+/* Beside its own options it knows those of a job, which the page lists already. */
+#define JOB_BINDS                                                                                  \
+	{&canp_ingest_opt_table, &ingest_cfg}, {&canp_runtime_opt_table, &runtime_cfg},            \
+		{&canp_lib_opt_table, &lib_cfg},                                                   \
+	{                                                                                          \
+		&canp_appliance_opt_table, &appliance_cfg                                          \
+	}
+
+static const struct canp_opt_bind tune_binds[] = {{&canp_tune_opt_table, &tune_cfg}, JOB_BINDS};
+static const struct canp_opt_bind config_binds[] = {{&canp_check_opt_table, &check_cfg}, JOB_BINDS};
 
 /* TOOL: a program, or a command of one that has options of its own. */
 static const struct {
@@ -212,6 +227,8 @@ static const struct {
 } tools[] = {
 	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
 	{"canp-appliance status", status_binds, CANP_ARRAY_SIZE(status_binds)},
+	{"canp-appliance config", config_binds, CANP_ARRAY_SIZE(config_binds)},
+	{"canp-appliance tune", tune_binds, CANP_ARRAY_SIZE(tune_binds)},
 	{"canp-top", top_binds, CANP_ARRAY_SIZE(top_binds)},
 	{"canp-exec", exec_binds, CANP_ARRAY_SIZE(exec_binds)},
 	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
@@ -234,14 +251,18 @@ static int put_tool(const char *what, const char *tool)
 {
 	struct canp_strbuf sb = CANP_STRBUF_INIT;
 	struct canp_opts *o = NULL;
-	unsigned t = find_tool(tool);
+	unsigned t = find_tool(tool), nr;
 	int rc;
 
 	if (t == CANP_ARRAY_SIZE(tools)) {
 		fprintf(stderr, "rows: no tool '%s'\n", tool);
 		return 2;
 	}
-	rc = canp_opts_create(tools[t].binds, tools[t].nr, &o);
+	nr = tools[t].nr;
+	if (!strcmp(what, "man") &&
+	    (tools[t].binds == tune_binds || tools[t].binds == config_binds))
+		nr = 1;
+	rc = canp_opts_create(tools[t].binds, nr, &o);
 	if (rc) {
 		fprintf(stderr, "rows: %s\n", o ? canp_opts_error(o) : "out of memory");
 		canp_opts_destroy(o);

@@ -22,6 +22,13 @@ has "B30 prints the peak in MB" "$T/out" '^peak memory usage: [1-9][0-9]*\.[0-9]
 eq "B30 its stages ran in order" "$(grep -o '^stage [123]' "$T/out" | tr '\n' ' ')" \
 	"stage 1 stage 2 stage 3 "
 
+example pool_basic "D63 H02"
+example pool_advanced "D63 H02"
+eq "D63 pool_advanced shows what it promises" "$(grep -c ' ok$' "$T/out")" 6
+example pool_benchmark "D63 H02"
+example pool_monitoring "D63 H02"
+has "D63 pool_monitoring prints the document's lines" "$T/out" '^Tasks completed: 27$'
+
 # On a machine that stands still for a moment it may take longer, so there are three tries.
 for try in 1 2 3; do
 	example batch

@@ -1,8 +1,9 @@
 /*
  * bench_pool.c - `canp-bench pool`: the process pool beside a pool of pipes and Python's, in wall
  * time, since the work is done by two processes. Figures take turns round by round; median and best
- * are shown with the floor that a release must hold and the aim. Parent and worker stay on the
- * first two CPUs allowed to us; a machine that does other things shows in every figure here.
+ * of the rounds are shown with the floor that a release must hold and the aim. Parent and worker
+ * stay on the first two CPUs allowed to us; a machine that does other things shows in every figure
+ * here.
  */
 #include <errno.h>
 #include <sched.h>

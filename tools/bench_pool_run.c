@@ -18,6 +18,7 @@
 #include "numa/topology.h"
 #include "tools/bench_pool.h"
 
+#define SLICE  64
 #define BATCH  64
 #define WINDOW 4 /* batches in flight */
 
@@ -87,25 +88,70 @@ static struct canp_process_pool *pool_make(const struct canp_bench_pool_place *a
 	return p;
 }
 
+/* Slices of a round: their median tells what a call costs while both processes have a CPU, however
+ * often one of them has to wait for it. */
+struct slices {
+	uint64_t *ns;
+	unsigned n, max;
+	uint64_t last_ns, end_ns;
+};
+
+static int by_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int slices_begin(struct slices *s, unsigned round_ms)
+{
+	s->max = 1u << 18;
+	s->n = 0;
+	s->ns = malloc(s->max * sizeof(*s->ns));
+	s->last_ns = canp_clock_ns();
+	s->end_ns = s->last_ns + round_ms * (uint64_t)CANP_NS_PER_MS;
+	return s->ns ? 0 : -ENOMEM;
+}
+
+/* True while there is time. */
+static bool slices_next(struct slices *s)
+{
+	uint64_t now = canp_clock_ns();
+
+	s->ns[s->n++] = now - s->last_ns;
+	s->last_ns = now;
+	return s->n < s->max && now < s->end_ns;
+}
+
+/* Calls a second, when there are `calls` in each slice. */
+static double slices_rate(struct slices *s, unsigned calls)
+{
+	double rate;
+
+	qsort(s->ns, s->n, sizeof(*s->ns), by_u64);
+	rate = calls * 1e9 / (double)s->ns[s->n / 2];
+	free(s->ns);
+	return rate;
+}
+
 static int sync_rate(const struct canp_bench_pool_place *at, unsigned round_ms, uint32_t spin_us,
 		     double *out)
 {
 	struct canp_process_config c = {.spin_us = spin_us};
 	struct canp_process_pool *p = pool_make(at, &c);
-	uint64_t start, end;
 	char in[16] = {0};
-	unsigned n = 0;
+	struct slices s;
 
-	if (!p)
+	if (!p || slices_begin(&s, round_ms)) {
+		canp_process_pool_destroy(p);
 		return -ECHILD;
-	start = canp_clock_ns();
-	end = start + round_ms * (uint64_t)CANP_NS_PER_MS;
+	}
 	do {
-		for (int i = 0; i < 16; i++, n++)
+		for (int i = 0; i < SLICE; i++)
 			canp_process_pool_submit_sync(p, task_nothing, in, sizeof(in), NULL,
 						      CANP_PRIO_NORMAL, 5000, NULL);
-	} while (canp_clock_ns() < end);
-	*out = n / ((double)(canp_clock_ns() - start) / 1e9);
+	} while (slices_next(&s));
+	*out = slices_rate(&s, SLICE);
 	canp_process_pool_destroy(p);
 	return 0;
 }
@@ -126,12 +172,13 @@ static int fig_batch(const struct canp_bench_pool_place *at, unsigned round_ms, 
 	struct canp_process_pool *p = pool_make(at, &c);
 	struct canp_future *f[WINDOW][BATCH];
 	struct canp_process_task t[BATCH];
-	uint64_t start, end;
-	unsigned long n = 0;
 	char in[16] = {0};
+	struct slices s;
 
-	if (!p)
+	if (!p || slices_begin(&s, round_ms)) {
+		canp_process_pool_destroy(p);
 		return -ECHILD;
+	}
 	memset(t, 0, sizeof(t));
 	for (int i = 0; i < BATCH; i++)
 		t[i] = (struct canp_process_task){.func = task_nothing,
@@ -140,17 +187,15 @@ static int fig_batch(const struct canp_bench_pool_place *at, unsigned round_ms, 
 						  .priority = CANP_PRIO_NORMAL};
 	for (int k = 0; k < WINDOW; k++)
 		canp_process_pool_submit_batch_into(p, t, BATCH, f[k]);
-	start = canp_clock_ns();
-	end = start + round_ms * (uint64_t)CANP_NS_PER_MS;
 	do {
-		for (int k = 0; k < WINDOW; k++, n += BATCH) {
+		for (int k = 0; k < WINDOW; k++) {
 			for (int i = 0; i < BATCH; i++)
 				canp_process_future_wait(f[k][i], NULL, UINT32_MAX);
 			canp_process_future_put_batch(f[k], BATCH);
 			canp_process_pool_submit_batch_into(p, t, BATCH, f[k]);
 		}
-	} while (canp_clock_ns() < end);
-	*out = (double)n / ((double)(canp_clock_ns() - start) / 1e9);
+	} while (slices_next(&s));
+	*out = slices_rate(&s, WINDOW * BATCH);
 	for (int k = 0; k < WINDOW; k++) {
 		for (int i = 0; i < BATCH; i++)
 			canp_process_future_wait(f[k][i], NULL, UINT32_MAX);
@@ -165,10 +210,9 @@ static int fig_batch(const struct canp_bench_pool_place *at, unsigned round_ms, 
 /* The same shape through pipes: 64 bytes there, 64 bytes back, one at a time. */
 static int fig_pipe(const struct canp_bench_pool_place *at, unsigned round_ms, double *out)
 {
-	uint64_t start, end;
 	char msg[64] = {0};
-	int to[2], from[2];
-	unsigned n = 0;
+	int to[2], from[2], rc = 0;
+	struct slices s;
 	pid_t pid;
 
 	if (pipe(to) || pipe(from))
@@ -185,19 +229,21 @@ static int fig_pipe(const struct canp_bench_pool_place *at, unsigned round_ms, d
 	close(to[0]);
 	close(from[1]);
 	canp_bind_cpu(at->parent_cpu);
-	start = canp_clock_ns();
-	end = start + round_ms * (uint64_t)CANP_NS_PER_MS;
-	do {
-		for (int i = 0; i < 16; i++, n++)
+	rc = slices_begin(&s, round_ms);
+	while (!rc) {
+		for (int i = 0; i < SLICE && !rc; i++)
 			if (write(to[1], msg, sizeof(msg)) < 0 ||
 			    read(from[0], msg, sizeof(msg)) < 0)
-				n = 0;
-	} while (canp_clock_ns() < end);
-	*out = n / ((double)(canp_clock_ns() - start) / 1e9);
+				rc = -errno;
+		if (!slices_next(&s))
+			break;
+	}
+	if (!rc)
+		*out = slices_rate(&s, SLICE);
 	close(to[1]);
 	close(from[0]);
 	waitpid(pid, NULL, 0);
-	return 0;
+	return rc;
 }
 
 static int fig_python(const struct canp_bench_pool_place *at, unsigned round_ms, double *out)
@@ -232,13 +278,6 @@ static int fig_python(const struct canp_bench_pool_place *at, unsigned round_ms,
 }
 
 /* ---- latency --------------------------------------------------------------------------------- */
-
-static int by_u64(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
 
 /* P99 of submit to end at half of the rate that one at a time reaches: pauses as long as calls. */
 static int latency(const struct canp_bench_pool_place *at, unsigned round_ms, uint32_t spin_us,

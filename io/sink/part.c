@@ -17,6 +17,7 @@
 #include "core/base/assert.h"
 #include "core/base/err.h"
 #include "core/base/units.h"
+#include "core/base/usdt.h"
 #include "io/observe_shard.h"
 #include "io/stage.h"
 
@@ -304,6 +305,7 @@ static void part_published(struct canp_out *o, int err, void *arg)
 		return;
 	}
 	p->set->parts_published++;
+	CANP_USDT2(part_published, canp_out_pos(o), p->rows);
 	p->set->bytes_published += canp_out_pos(o);
 	if (*p->table->message)
 		p->set->rows_published += p->rows;

@@ -12,6 +12,14 @@
 #include "core/base/clock.h"
 #include "core/command/cmd_priv.h"
 
+/* Its canceller ended it: the result says so from the beginning and may be read by now. */
+static bool call_dead(const struct canp_cmd_call *c)
+{
+	enum canp_task_status st = canp_future_status(c->f);
+
+	return st == CANP_TASK_FREE || st >= CANP_TASK_COMPLETED;
+}
+
 static void permit_put(struct canp_cmd_pool *p)
 {
 	__atomic_fetch_sub(&p->running, 1, __ATOMIC_SEQ_CST);
@@ -127,8 +135,10 @@ void canp_cmd_finish(struct canp_cmd_call *c)
 		canp_cmd_capture_finish(&c->cap[0], &r->out);
 		canp_cmd_capture_finish(&c->cap[1], &r->err);
 	}
-	r->status = r->why ? CANP_CMD_FAILED : CANP_CMD_COMPLETED;
-	call_text(c);
+	if (ran || !call_dead(c)) {
+		r->status = r->why ? CANP_CMD_FAILED : CANP_CMD_COMPLETED;
+		call_text(c);
+	}
 	call_count(c);
 	if (ran && c->spec.every_ns) {
 		if (c->spec.done)
@@ -141,9 +151,11 @@ void canp_cmd_finish(struct canp_cmd_call *c)
 
 void canp_cmd_drop(struct canp_cmd_call *c, enum canp_cmd_error why, int error)
 {
-	c->r.why = why;
-	c->r.error = error;
-	c->r.message[0] = 0;
+	if (!call_dead(c)) {
+		c->r.why = why;
+		c->r.error = error;
+		c->r.message[0] = 0;
+	}
 	canp_cmd_finish(c);
 }
 
@@ -265,7 +277,7 @@ bool canp_cmd_begin(struct cmd_lane *l, struct canp_cmd_call *c)
 
 void canp_cmd_schedule(struct cmd_lane *l, struct canp_cmd_call *c)
 {
-	if (canp_future_status(c->f) >= CANP_TASK_COMPLETED) {
+	if (call_dead(c)) {
 		canp_cmd_finish(c);
 		return;
 	}

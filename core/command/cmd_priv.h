@@ -46,6 +46,7 @@ enum cmd_state {
 };
 
 struct canp_cmd_call {
+	uint32_t next_free; /* atomic: index + 1; stays when the rest is cleared */
 	struct canp_cmd_pool *pool;
 	struct canp_future *f;
 	uint32_t index, refs;       /* refs atomic */
@@ -116,8 +117,10 @@ struct canp_cmd_pool {
 	uint32_t nr_records;
 	size_t stride, slab_bytes;
 	char *slab;
-	struct canp_cmd_queue *free, *q[CANP_PRIO_NR];
-	uint64_t *track; /* id << 20 | errno << 4 | status */
+	struct canp_cmd_queue *q[CANP_PRIO_NR];
+	uint64_t free_head; /* atomic: records given back, last first: tag << 32 | index + 1 */
+	uint32_t fresh;     /* atomic: records ever used */
+	uint64_t *track;    /* id << 20 | errno << 4 | status */
 	uint32_t track_mask;
 	uint32_t refs;      /* atomic: the pool and its records out */
 	bool started, gone; /* gone: no submits any more (atomic) */

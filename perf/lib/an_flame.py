@@ -85,9 +85,9 @@ def main():
         r.picture("diff.svg")
     if whole < 200:
         r.hint("only %d samples: take a longer run or a higher -F" % whole)
-    unknown = sum(n for s, n in folded.items() if "[unknown]" in s)
+    unknown = sum(n for s, n in folded.items() if ":?" in s)
     if whole and unknown > whole / 20:
-        r.hint("%.0f %% of the stacks are cut short by libraries without frame pointers: --dwarf"
+        r.hint("%.0f %% of the stacks are go through code without names: --dwarf"
                % (100 * unknown / whole))
     r.write()
 

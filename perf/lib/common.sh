@@ -10,7 +10,7 @@
 # Every recorder attaches to a process id. A command is started behind a gate (gate.sh) that keeps
 # the id through exec, so one way serves -p and --, and perf/all can attach several scripts to one run.
 set -u
-export LC_ALL=C
+export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 PERF_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LIB=$PERF_DIR/lib
 PY=${CANP_PYTHON:-}
@@ -256,7 +256,7 @@ collected() {
 	for r in "${recorders[@]}"; do
 		await "${r%%:*}"
 		name=${r#*:}
-		[ ! -s "$tmp/$name.log" ] || grep -v '^\[ perf record' "$tmp/$name.log" |
+		[ ! -s "$tmp/$name.log" ] || grep -Ev '^\[ perf record|RLIMIT_MEMLOCK' "$tmp/$name.log" |
 			sed "s/^/perf\/$tool: $name: /" >&2
 	done
 }
@@ -274,7 +274,7 @@ perf_cleanup() {
 }
 
 perf_main() {
-	local start
+	local start end
 	perf_options "$@"
 	[ "$dry" = yes ] && [ -z "$pid" ] && [ ${#cmd[@]} -eq 0 ] || perf_target
 	need python
@@ -302,7 +302,7 @@ perf_main() {
 		cat "$tmp"/*.log >&2
 		exit 1
 	}
-	# perf/all waits for this before it lets its command go.
+	# perf/all waits for this before it lets its command go, and says when it did.
 	[ -z "${CANP_PERF_ATTACHED:-}" ] || : >"$CANP_PERF_ATTACHED"
 	start=$(date +%s%N)
 	if [ -n "$gated" ]; then
@@ -312,7 +312,9 @@ perf_main() {
 		gated=
 	fi
 	collected
-	meta "$(($(date +%s%N) - start))"
+	end=$(date +%s%N)
+	[ ! -s "${CANP_PERF_GO:-}" ] || start=$(cat "$CANP_PERF_GO")
+	meta $((end - start))
 	tool_report || { say "no report: see $out"; exit 1; }
 	rm -f "$out/meta.json"
 	if [ "$json" = yes ]; then

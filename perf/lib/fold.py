@@ -50,32 +50,32 @@ class Stages:
 
     @staticmethod
     def last(frames):
-        """The stage of marked frames."""
+        """The stage of marked frames; the kernel works for the one that called it."""
         for f in reversed(frames):
-            if f[0] == "[" and f[-1] == "]" and "_[k]" not in f:
-                if f[1:-1] not in ("kernel", "unknown"):
-                    return f[1:-1]
+            if f[0] == "[" and f[-1] == "]" and f != "[kernel]":
+                return f[1:-1]
         return "other"
 
 
 HEAD = re.compile(r"^(?P<comm>.*?)\s+(?P<pid>-?\d+)/(?P<tid>-?\d+)\s+\[(?P<cpu>\d+)\]\s+"
-                  r"(?P<time>\d+\.\d+):\s+(?P<period>\d+)\s+(?P<event>\S+?):(?P<rest>.*)$")
+                  r"(?P<time>\d+\.\d+):\s+(?P<period>\d+)\s+(?P<event>\S+):(?:\s+(?P<rest>.*))?$")
 FRAME = re.compile(r"^\s+[0-9a-f]+\s+(?P<sym>.*?)\s+\((?P<dso>[^()]*(\([^()]*\))?)\)$")
 
 
 class Sample:
-    __slots__ = ("comm", "pid", "tid", "cpu", "time", "period", "event", "rest", "frames")
+    __slots__ = ("comm", "pid", "tid", "cpu", "time", "period", "event", "rest", "frames",
+                 "at", "name")
 
 
 def frame_name(sym, dso):
     kernel = dso.startswith("[k") or dso.startswith("[guest.k") or dso.endswith(".ko")
     if sym == "[unknown]":
-        sym = "[%s]" % os.path.basename(dso.strip("[]")) if dso != "[unknown]" else "[unknown]"
+        sym = "%s:?" % (os.path.basename(dso.strip("[]")) or "unknown")
     return sym.replace(";", ":") + ("_[k]" if kernel else "")
 
 
 def samples(data, fields="comm,pid,tid,cpu,time,period,event,ip,sym,dso", args=()):
-    """The samples of a perf.data file, frames leaf first. Anonymous code becomes [name]."""
+    """The samples of a perf.data file, frames leaf first. Code without a name becomes FILE:?."""
     cmd = ["perf", "script", "-i", data, "--no-inline", "--ns", "-F", fields] + list(args)
     err = subprocess.PIPE
     p = subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=err, text=True, errors="replace")

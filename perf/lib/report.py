@@ -86,13 +86,15 @@ class Report:
                       *(show(p[k]) for k in ("p50", "p90", "p99", "max")))
 
     def table(self, rows, *columns):
-        """columns: (title, format); the first is flush left."""
+        """columns: (title, format); the first, and a last one without title, are flush left."""
         cells = [[c[0] for c in columns]]
         cells += [[c[1] % v for c, v in zip(columns, r)] for r in rows]
         wide = [max(len(r[i]) for r in cells) for i in range(len(columns))]
         for r in cells:
-            self.line("  " + "  ".join([r[0].ljust(wide[0])] +
-                                       [x.rjust(w) for x, w in zip(r[1:], wide[1:])]).rstrip())
+            r = [r[0].ljust(wide[0])] + [x.rjust(w) for x, w in zip(r[1:-1], wide[1:])] + r[-1:]
+            if columns[-1][0]:
+                r[-1] = r[-1].rjust(wide[-1])
+            self.line("  %s", "  ".join(r).rstrip())
 
     def write(self):
         h = self.head

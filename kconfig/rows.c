@@ -4,6 +4,9 @@
  * in a second and needs none of the libraries.
  *
  *	rows kconfig | markdown TOOL | man TOOL | bash TOOL [COMMAND]... | names | profile
+ *	rows man canp.conf
+ *	PROGRAM --help | rows zsh PROGRAM
+ *	PROGRAM --help | rows fish PROGRAM
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -14,6 +17,7 @@
 #include "core/runtime/runtime_cfg.h"
 #include "io/ingest_cfg.h"
 #include "io/lib_cfg.h"
+#include "kconfig/rows_shell.h"
 #include "tools/appliance_cfg.h"
 #include "tools/appliance_status_cfg.h"
 #include "tools/appliance_tune_cfg.h"
@@ -220,11 +224,7 @@ static const struct canp_opt_bind tune_binds[] = {{&canp_tune_opt_table, &tune_c
 static const struct canp_opt_bind config_binds[] = {{&canp_check_opt_table, &check_cfg}, JOB_BINDS};
 
 /* TOOL: a program, or a command of one that has options of its own. */
-static const struct {
-	const char *name;
-	const struct canp_opt_bind *binds;
-	unsigned nr;
-} tools[] = {
+static const struct rows_tool tools[] = {
 	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
 	{"canp-appliance status", status_binds, CANP_ARRAY_SIZE(status_binds)},
 	{"canp-appliance config", config_binds, CANP_ARRAY_SIZE(config_binds)},
@@ -278,6 +278,56 @@ static int put_tool(const char *what, const char *tool)
 	canp_strbuf_fini(&sb);
 	canp_opts_destroy(o);
 	return 0;
+}
+
+/* scdoc reads these as markup. */
+static void put_scdoc(const char *text)
+{
+	for (; *text; text++)
+		printf("%s%c", strchr("_*\\[]<>#", *text) ? "\\" : "", *text);
+}
+
+/* A key of canp.conf: the help text of its option, which begins "-x, --[no-]name=VALUE  text". */
+static void put_conf_key(const struct canp_opt *row)
+{
+	struct canp_strbuf sb = CANP_STRBUF_INIT;
+	char *save = NULL, *word, *value;
+
+	canp_opts_help_one(row, &sb);
+	word = sb.failed ? NULL : strtok_r(sb.buf, " \n", &save);
+	while (word && strncmp(word, "--", 2))
+		word = strtok_r(NULL, " \n", &save);
+	if (word) {
+		value = strchr(word, '=');
+		printf("*%s* = ", row->name);
+		put_scdoc(value ? value + 1 : "yes|no");
+		printf("\n\t");
+		while ((word = strtok_r(NULL, " \n", &save))) {
+			put_scdoc(word);
+			putchar(' ');
+		}
+		printf("\n\n");
+	}
+	canp_strbuf_fini(&sb);
+}
+
+/* All keys of canp.conf, also those that only the library reads: the options that do not belong to
+ * one job. */
+static void put_conf(void)
+{
+	const char *group = "";
+
+	for (unsigned t = 0; t < PROFILE_TABLES; t++)
+		for (unsigned i = 0; i < appliance_binds[t].table->nr; i++) {
+			const struct canp_opt *row = &appliance_binds[t].table->rows[i];
+
+			if (row->flags & CANP_OPT_F_JOB)
+				continue;
+			if (strcmp(group, row->group))
+				printf("## %s\n\n", row->group);
+			group = row->group;
+			put_conf_key(row);
+		}
 }
 
 static void put_symbol_of_shell(const char *name)
@@ -346,12 +396,20 @@ int main(int argc, char **argv)
 		put_names(argv[1][0] == 'p');
 		return 0;
 	}
+	if (argc == 3 && !strcmp(argv[1], "man") && !strcmp(argv[2], "canp.conf")) {
+		put_conf();
+		return 0;
+	}
 	if (argc == 3 &&
 	    (!strcmp(argv[1], "markdown") || !strcmp(argv[1], "man") || !strcmp(argv[1], "bash")))
 		return put_tool(argv[1], argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "zsh"))
+		return rows_zsh(tools, CANP_ARRAY_SIZE(tools), argv[2], stdin) ? 2 : 0;
+	if (argc == 3 && !strcmp(argv[1], "fish"))
+		return rows_fish(tools, CANP_ARRAY_SIZE(tools), argv[2], stdin) ? 2 : 0;
 	if (argc > 3 && argc <= 3 + COMMANDS_MAX && !strcmp(argv[1], "bash"))
 		return put_bash(argv[2], argv + 3, argc - 3);
 	fprintf(stderr, "usage: rows kconfig | names | profile | markdown TOOL | man TOOL | "
-			"bash TOOL [COMMAND]...\n");
+			"bash TOOL [COMMAND]... | zsh PROGRAM <HELP | fish PROGRAM <HELP\n");
 	return 2;
 }

@@ -101,7 +101,7 @@ soak-bounded: $(O)/tests/t_bounded
 
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
-$(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c \
+$(ROWS): $(call obj,kconfig/rows.c kconfig/rows_shell.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c \
 	tools/appliance_cfg.c tools/exec_cfg.c tools/gen_cfg.c tools/bench_cfg.c tools/top_cfg.c \
 	tools/appliance_status_cfg.c tools/appliance_tune_cfg.c) $(O)/libcanp_base.a
 	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lm

@@ -164,3 +164,8 @@ interop interop-all: all $(O)/tests/t_sink_parquet $(O)/tests/t_sidetable
 	{ grep -v '^OK' $(O)/interop/verify.log; exit 1; }
 	@sh tests/interop/jobs.sh $(BIN)
 	@sh tests/interop/prometheus.sh $(BIN)
+
+# ---- tests of a tool's parts ---------------------------------------------------------------------
+$(O)/tests/t_bench_compare: $(call obj,tools/bench_metrics.c tools/bench_compare_judge.c)
+$(O)/tests/t_benchjob: $(call obj,tools/benchjob_parse.c tools/benchjob_keys.c tools/benchjob_log.c \
+	tools/bench_cfg.c tools/gen_cfg.c tools/appliance_job.c tools/toolmain.c)

@@ -24,13 +24,21 @@ static int bad_file(struct canp_strbuf *err, const char *name, const char *what)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static struct canp_compare_row *row_get(struct canp_compare *c, const char *job, unsigned metric)
+static struct canp_compare_row *row_find(const struct canp_compare *c, const char *job,
+					 unsigned metric)
 {
-	struct canp_compare_row *r;
-
 	for (unsigned i = 0; i < c->nr; i++)
 		if (c->row[i].metric == metric && !strcmp(c->row[i].job, job))
 			return &c->row[i];
+	return NULL;
+}
+
+static struct canp_compare_row *row_get(struct canp_compare *c, const char *job, unsigned metric)
+{
+	struct canp_compare_row *r = row_find(c, job, metric);
+
+	if (r)
+		return r;
 	if (c->nr == c->cap) {
 		unsigned cap = c->cap ? 2 * c->cap : 32;
 
@@ -119,7 +127,7 @@ static int add_plain(struct canp_compare *c, unsigned side, const char *job,
 	return rc;
 }
 
-static int add_noise(struct canp_compare *c, const char *job, const struct canp_json_val *noise)
+static void add_noise(struct canp_compare *c, const char *job, const struct canp_json_val *noise)
 {
 	for (unsigned m = 0; m < canp_bench_nr_metrics; m++) {
 		const struct canp_json_val *v = canp_json_get(noise, canp_bench_metrics[m].name);
@@ -127,12 +135,10 @@ static int add_noise(struct canp_compare *c, const char *job, const struct canp_
 
 		if (!number(v) || v->num < 0)
 			continue;
-		r = row_get(c, job, m);
-		if (!r)
-			return -ENOMEM;
-		r->noise = canp_max(r->noise, v->num);
+		r = row_find(c, job, m);
+		if (r)
+			r->noise = canp_max(r->noise, v->num);
 	}
-	return 0;
 }
 
 static int add_job(struct canp_compare *c, unsigned side, const struct canp_json_val *j,
@@ -147,7 +153,9 @@ static int add_job(struct canp_compare *c, unsigned side, const struct canp_json
 		return -EINVAL;
 	rc = samples && samples->type == CANP_JSON_ARRAY ? add_samples(c, side, name->str, samples)
 							 : add_plain(c, side, name->str, j, ms);
-	return !rc && !side && noise ? add_noise(c, name->str, noise) : rc;
+	if (!rc && !side && noise)
+		add_noise(c, name->str, noise);
+	return rc;
 }
 
 int canp_compare_add(struct canp_compare *c, unsigned side, const char *text, size_t len,

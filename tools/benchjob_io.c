@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,6 +55,7 @@ struct io_state {
 	unsigned at_file;
 	uint64_t at, issued, loops_left, rng;
 	uint64_t start_ns, count_ns, end_ns; /* begin, end of the ramp, end by --runtime or 0 */
+	double cpu_s;                        /* when counting began */
 	bool counting, stop;
 	struct io_slot *slot;
 	unsigned *idle; /* free slots */
@@ -280,6 +282,15 @@ static uint64_t rate_wait(const struct io_state *s, uint64_t moved, uint64_t now
 	return due > now ? due - now : 0;
 }
 
+static double cpu_seconds(void)
+{
+	struct rusage ru;
+
+	getrusage(RUSAGE_SELF, &ru);
+	return (double)ru.ru_utime.tv_sec + (double)ru.ru_stime.tv_sec +
+	       1e-6 * (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec);
+}
+
 static void counting_begin(struct io_state *s, uint64_t now)
 {
 	struct canp_benchjob_dir *d = &s->r->dir[s->write];
@@ -289,6 +300,7 @@ static void counting_begin(struct io_state *s, uint64_t now)
 	d->lat.squares = 0;
 	s->counting = true;
 	s->count_ns = now;
+	s->cpu_s = cpu_seconds();
 	canp_benchjob_log_begin(&s->log, s->run, s->write, now);
 	if (s->r->error[0])
 		s->stop = true;
@@ -352,7 +364,8 @@ static int ring_open(struct io_state *s)
 	struct iovec all = {s->buf, (size_t)s->depth * s->bs};
 	struct canp_ring_opts opts = {
 		.kind = s->cfg->ioengine == CANP_CFG_ENGINE_AUTO ? CANP_RING_AUTO : CANP_RING_URING,
-		.entries = s->depth < 2 ? 2 : s->depth,
+		/* Room for the wake-up beside the operations. */
+		.entries = canp_max(2 * s->depth, 64u),
 		.buffers = s->cfg->fixedbufs ? &all : NULL,
 		.nr_buffers = s->cfg->fixedbufs,
 		.iowq_cpu = -1,
@@ -488,6 +501,7 @@ static void work(struct io_state *s)
 			io_fail(s, s->file[i].path, -errno);
 	now = canp_clock_ns();
 	s->r->runtime_ns = s->counting ? now - s->count_ns : 0;
+	s->r->cpu_s = s->counting ? cpu_seconds() - s->cpu_s : 0;
 	if (s->counting)
 		canp_benchjob_log_end(&s->log, now);
 	else if (!s->r->error[0])

@@ -333,6 +333,10 @@ static int check(struct canp_benchjob *j, struct canp_strbuf *err)
 	if (c->rate && c->rate < 1000000 && c->rw == CANP_CFG_RW_NONE)
 		return fail(err, where_of(j, "rate"),
 			    "rate of a job of stages is in whole MB/s, so at least 1000000");
+	if (c->rate && c->rw == CANP_CFG_RW_NONE && j->first > CANP_STAGE_READ &&
+	    j->last < CANP_STAGE_WRITE)
+		return fail(err, where_of(j, "rate"),
+			    "rate slows the device down, so stages must have read or write");
 	if (c->breakdown && *c->command)
 		return fail(err, where_of(j, "breakdown"), "breakdown is for stages=");
 	return check_dataset(j, err);

@@ -58,6 +58,10 @@ static int take_pair(struct bench_run *b, const char *key, const char *value)
 	} else if (canp_opts_find(b->opts, key)) {
 		bool flag = canp_opts_find(b->opts, key)->kind == CANP_OPT_BOOL;
 
+		/* In the rows a plus has a meaning of its own. */
+		if (value && !strcmp(value, "json+"))
+			value = "json-plus";
+
 		rc = canp_opts_set(b->opts, key,
 				   value  ? value
 				   : flag ? "yes"

@@ -172,8 +172,15 @@ static void reap(struct sched *sc, struct sched_run *sr, int status, const struc
 	r->ctx = (uint64_t)ru->ru_nvcsw + (uint64_t)ru->ru_nivcsw;
 	r->majf = (uint64_t)ru->ru_majflt;
 	r->minf = (uint64_t)ru->ru_minflt;
-	if (r->cpu_s <= 0)
+	/* Where the CPU time of the measured part is known, the parts of it are as those of all. */
+	if (r->cpu_s > 0) {
+		double part = r->cpu_s / canp_max(r->usr_s + r->sys_s, 1e-9);
+
+		r->usr_s *= part;
+		r->sys_s *= part;
+	} else {
 		r->cpu_s = r->usr_s + r->sys_s;
+	}
 	if ((!WIFEXITED(status) || WEXITSTATUS(status)) && !r->error[0])
 		snprintf(r->error, sizeof(r->error), "its process ended with %s %d",
 			 WIFSIGNALED(status) ? "signal" : "status",

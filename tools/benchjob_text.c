@@ -20,7 +20,7 @@ static double per_s(double n, const struct canp_benchjob_result *r)
 void canp_benchjob_limiter(const struct canp_benchjob_row *row, char *buf, size_t size)
 {
 	const struct canp_benchjob_result *r = row->sum;
-	double all = (double)(r->busy_ns + r->idle_ns), last = 0, best = 0;
+	double all = (double)(r->busy_ns + r->idle_ns), sum = 0, best = 0;
 	int most = -1;
 	uint64_t before = 0;
 
@@ -37,7 +37,7 @@ void canp_benchjob_limiter(const struct canp_benchjob_row *row, char *buf, size_
 			r->stage_cpu_ns[i] > before ? (double)(r->stage_cpu_ns[i] - before) : 0;
 
 		before = r->stage_cpu_ns[i] ? r->stage_cpu_ns[i] : before;
-		last = (double)before;
+		sum += own;
 		if (own > best) {
 			best = own;
 			most = i;
@@ -45,7 +45,7 @@ void canp_benchjob_limiter(const struct canp_benchjob_row *row, char *buf, size_
 	}
 	if (most >= 0)
 		snprintf(buf, size, "%s: %.0f %% of the CPU time",
-			 canp_stage_name((enum canp_stage)most), 100 * best / last);
+			 canp_stage_name((enum canp_stage)most), 100 * best / sum);
 	else
 		snprintf(buf, size,
 			 "CPU: the cores are busy %.0f %% of the time (breakdown=1 "

@@ -13,7 +13,7 @@ KCONFIG_DEFAULT := $(KCONFIG_DIR)/default
 KCONFIG_FILES   := $(wildcard kconfig/Kconfig*) kconfig/gen.py
 KCONFIG_NAMES   := $(patsubst $(KCONFIG_DIR)/%,%,$(wildcard $(KCONFIG_DIR)/*_defconfig))
 KCONFIG_GOALS   := menuconfig oldconfig olddefconfig savedefconfig listnewconfig defconfig \
-                   $(KCONFIG_NAMES) kconfig-default
+                   $(KCONFIG_NAMES) kconfig-default kconfig-picture
 KCONFIG_NO_BUILD := $(KCONFIG_GOALS) clean distclean help deps deps-test fmt check-fmt
 
 AUTOCONF     := $(BUILD)/include/autoconf.h
@@ -86,10 +86,11 @@ oldconfig olddefconfig listnewconfig:
 	$(kconfig_need)
 	@$(KPY) -m $@ kconfig/Kconfig
 
-## savedefconfig: writes the differences from the defaults to ./defconfig
+## savedefconfig: writes the differences from the defaults to SAVEDEFCONFIG (./defconfig)
+SAVEDEFCONFIG ?= defconfig
 savedefconfig:
 	$(kconfig_need)
-	@$(KPY) -m savedefconfig --kconfig kconfig/Kconfig --out defconfig
+	@$(KPY) -m savedefconfig --kconfig kconfig/Kconfig --out $(SAVEDEFCONFIG)
 
 ## defconfig: writes .config with the defaults; NAME_defconfig takes kconfig/configs/NAME_defconfig
 defconfig: canp_defconfig
@@ -103,3 +104,8 @@ $(KCONFIG_NAMES): %: $(KCONFIG_DIR)/%
 kconfig-default:
 	$(kconfig_need)
 	@$(call kconfig_gen,$(KCONFIG_DIR)/canp_defconfig,$(KCONFIG_DEFAULT),$(KCONFIG_DEFAULT))
+
+## kconfig-picture: renews kconfig/menuconfig.svg, the picture in README.md (tmux)
+kconfig-picture:
+	$(kconfig_need)
+	@$(KPY) kconfig/menu_svg.py kconfig/menuconfig.svg

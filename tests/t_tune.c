@@ -222,6 +222,20 @@ static void reads_that_grow_get_their_memory(void **state)
 	assert_false(p.v[CANP_TUNE_SLICE].change);
 }
 
+/* Where a way with few bytes in flight feeds the cores, a faster one with more is not taken. */
+static void reads_are_as_deep_as_needed(void **state)
+{
+	struct canp_tune_facts f = plain;
+	struct canp_tune_plan p;
+
+	(void)state;
+	memcpy(f.reads, (struct canp_tune_read[])WITH_READS(1500, 2600, 1200, 9000),
+	       4 * sizeof(struct canp_tune_read));
+	canp_tune_decide(&f, &defaults, &p);
+	assert_string_equal(now(&p, CANP_TUNE_DEPTH), "16");
+	assert_string_equal(now(&p, CANP_TUNE_SLICE), "1m");
+}
+
 /* Whatever was measured, each proposal is a value that its option takes. */
 static void every_proposal_is_accepted_by_its_option(void **state)
 {
@@ -280,6 +294,7 @@ int main(void)
 		cmocka_unit_test(each_machine_gets_its_profile),
 		cmocka_unit_test(what_is_given_by_name_stays),
 		cmocka_unit_test(reads_that_grow_get_their_memory),
+		cmocka_unit_test(reads_are_as_deep_as_needed),
 		cmocka_unit_test(every_proposal_is_accepted_by_its_option),
 	};
 

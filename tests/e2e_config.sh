@@ -24,17 +24,21 @@ small() {
 		-d "$T/v.dbc" -o "$T/$1" "$T/logs" && test -f "$T/$1/_canp/run.json"
 }
 
+accepted=
 for c in kconfig/configs/*_defconfig; do
 	n=$(basename "$c" _defconfig)
 	mk="$MAKE -s --no-print-directory BUILD=$T/$n.d KCONFIG_CONFIG=$T/$n.config"
 	check "$n: make ${n}_defconfig" $mk "${n}_defconfig"
 	check "$n: its header and profile" $mk "$T/$n.d/include/autoconf.h"
-	canp 0 "$n: the program accepts the profile" --config-check "$T/$n.d/canp.conf"
+	canp 0 "$n: the program accepts the profile" --config-check "$T/$n.d/canp.conf" &&
+		accepted="$accepted $n"
 	eq "$n: the profile sets what the configuration says" "$(grep -c '^[a-z]' "$T/$n.d/canp.conf")" \
 		"$(grep -c '^CONFIG_CANP_RT_' "$c")"
 	check "$n: make savedefconfig" $mk savedefconfig SAVEDEFCONFIG="$T/$n.saved"
 	eq "$n: it comes back as it was" "$(sort "$T/$n.saved")" "$(grep -v '^#$\|^# [^C]' "$c" | sort)"
 done
+eq "C31 H01 the profiles of three sizes of machines are accepted" \
+	"$(echo "$accepted" | tr ' ' '\n' | grep '^hw_' | sort | tr '\n' ' ')" "hw_extreme hw_min hw_rec "
 check "a job with the default profile" small canp
 check "a job with the profile of latency" small latency
 

@@ -476,6 +476,12 @@ static void advise_machine(struct decision *d)
 	if (f->quota > 0 && f->quota < f->allowed)
 		advise(d, "the container's quota of %.2f CPUs keeps %u allowed CPUs from work",
 		       f->quota, f->allowed);
+	if (f->nodes > 1 && f->input_node >= 0 && d->cores < f->allowed)
+		advise(d,
+		       "the inputs' device hangs on memory node %d of %u: `numactl -N %d` keeps "
+		       "the "
+		       "%u cores beside it",
+		       f->input_node, f->nodes, f->input_node, d->cores);
 	if (f->nr_reads && !f->direct)
 		advise(d, "the inputs were not read past the page cache: their speed may be that "
 			  "of memory");

@@ -93,7 +93,7 @@ for c in "$@"; do
 		try "$c: zstd code is still there" without "$app" 'canp_pqzstd_|ZSTD_'
 	fi
 	try "$c: does not start" "$app" --version
-	try "$c: its own profile is refused" "$app" config --config "$b/canp.conf"
+	try "$c: its own profile is refused" "$app" --config-check "$b/canp.conf"
 	if [ -x "$b/bin/canp-gen" ]; then
 		try "$c: sample logs" make_logs "$b/bin"
 		try "$c: a small job" job "$b/bin" --codec gzip

@@ -60,7 +60,7 @@ obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 
 # A tool is tools/canp_<x>.c (main) and its tools/<x>_*.c, e.g. canp_appliance.c + appliance_run.c;
 # with_<x> names parts of another tool that it uses too.
-with_bench := $(wildcard tools/gen_*.c) tools/appliance_job.c
+with_bench := $(wildcard tools/gen_*.c tools/benchjob_*.c) tools/appliance_job.c
 TOOLS    := $(patsubst tools/canp_%.c,%,$(wildcard tools/canp_*.c))
 BINS     := $(foreach t,$(TOOLS),$(BIN)/canp-$(t))
 TESTS    := $(patsubst tests/%.c,%,$(filter-out $(KCONFIG_OFF),$(wildcard tests/t_*.c)))

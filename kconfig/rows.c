@@ -204,6 +204,19 @@ static const struct canp_opt_bind bench_rt_binds[] = {
 	{&canp_bench_rt_opt_table, &bench_rt_cfg},
 	{&canp_bench_opt_table, &bench_cfg},
 };
+
+/* Keys of job files and what `canp-bench run` has besides; two tables of one command. */
+static struct canp_benchjob_cfg benchjob_cfg;
+static struct canp_benchprog_cfg benchprog_cfg;
+static struct canp_bench_compare_cfg bench_compare_cfg;
+static const struct canp_opt_bind bench_run_binds[] = {
+	{&canp_benchprog_opt_table, &benchprog_cfg}, {&canp_benchjob_opt_table, &benchjob_cfg},
+	{&canp_gen_log_opt_table, &gen_log_cfg},     {&canp_ingest_opt_table, &ingest_cfg},
+	{&canp_runtime_opt_table, &runtime_cfg},
+};
+static const struct canp_opt_bind bench_compare_binds[] = {
+	{&canp_bench_compare_opt_table, &bench_compare_cfg},
+};
 static struct canp_top_cfg top_cfg;
 static struct canp_status_cfg status_cfg;
 static struct canp_tune_cfg tune_cfg;
@@ -232,6 +245,8 @@ static const struct rows_tool tools[] = {
 	{"canp-top", top_binds, CANP_ARRAY_SIZE(top_binds)},
 	{"canp-exec", exec_binds, CANP_ARRAY_SIZE(exec_binds)},
 	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
+	{"canp-bench run", bench_run_binds, CANP_ARRAY_SIZE(bench_run_binds)},
+	{"canp-bench compare", bench_compare_binds, CANP_ARRAY_SIZE(bench_compare_binds)},
 	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
 	{"canp-bench job", bench_job_binds, CANP_ARRAY_SIZE(bench_job_binds)},
 	{"canp-bench pool", bench_pool_binds, CANP_ARRAY_SIZE(bench_pool_binds)},

@@ -77,3 +77,48 @@ const struct canp_opt_table canp_bench_rt_opt_table = {
 	.nr = CANP_ARRAY_SIZE(bench_rt_rows),
 	.cfg_bytes = sizeof(struct canp_bench_rt_cfg),
 };
+
+#define CANP_OPT_STRUCT canp_benchjob_cfg
+static const struct canp_opt benchjob_rows[] = {
+#define X CANP_OPT_ROW
+#include "tools/benchjob.def"
+#undef X
+};
+#undef CANP_OPT_STRUCT
+
+const struct canp_opt_table canp_benchjob_opt_table = {
+	.name = "bench run",
+	.rows = benchjob_rows,
+	.nr = CANP_ARRAY_SIZE(benchjob_rows),
+	.cfg_bytes = sizeof(struct canp_benchjob_cfg),
+};
+
+#define CANP_OPT_STRUCT canp_benchprog_cfg
+static const struct canp_opt benchprog_rows[] = {
+#define X CANP_OPT_ROW
+#include "tools/benchprog.def"
+#undef X
+};
+#undef CANP_OPT_STRUCT
+
+const struct canp_opt_table canp_benchprog_opt_table = {
+	.name = "bench program",
+	.rows = benchprog_rows,
+	.nr = CANP_ARRAY_SIZE(benchprog_rows),
+	.cfg_bytes = sizeof(struct canp_benchprog_cfg),
+};
+
+#define CANP_OPT_STRUCT canp_bench_compare_cfg
+static const struct canp_opt bench_compare_rows[] = {
+#define X CANP_OPT_ROW
+#include "tools/bench_compare.def"
+#undef X
+};
+#undef CANP_OPT_STRUCT
+
+const struct canp_opt_table canp_bench_compare_opt_table = {
+	.name = "bench compare",
+	.rows = bench_compare_rows,
+	.nr = CANP_ARRAY_SIZE(bench_compare_rows),
+	.cfg_bytes = sizeof(struct canp_bench_compare_cfg),
+};

@@ -56,6 +56,16 @@ endif
 ifneq ($(CONFIG_CANP_SINK_CSV),y)
 KCONFIG_OFF += io/sink/sink_csv.c io/sink/sidetable_csv.c tests/t_sink_csv.c
 endif
+ifneq ($(CONFIG_CANP_FORMAT_BLF),y)
+KCONFIG_OFF += io/format/fmt_blf.c io/format/blf_object.c tests/t_fmt_blf.c
+endif
+ifneq ($(CONFIG_CANP_FORMAT_CANDUMP),y)
+KCONFIG_OFF += io/format/fmt_candump.c io/format/candump_parse.c tests/t_fmt_candump.c
+endif
+# Tests of what all formats share use each of them.
+ifneq ($(CONFIG_CANP_FORMAT_BLF)$(CONFIG_CANP_FORMAT_CANDUMP),yy)
+KCONFIG_OFF += tests/t_formats.c tests/t_ahead_files.c tests/t_ahead.c tests/t_blf_runs.c tests/t_regions.c
+endif
 # A context in memory of ours is only offered by the archive.
 ifeq ($(CONFIG_CANP_ZSTD),y)
 KCONFIG_LIBS += -l:libzstd.a

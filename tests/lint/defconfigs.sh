@@ -50,7 +50,7 @@ with() {
 make_logs() {
 	rm -rf "$tmp/logs"
 	mkdir "$tmp/logs"
-	"$1/canp-gen" --container candump --files 2 --size 200k --workload dense --seed 3 \
+	"$1/canp-gen" --container canp --files 2 --size 200k --workload dense --seed 3 \
 		--dbc "$tmp/v.dbc" "$tmp/logs"
 }
 
@@ -84,6 +84,14 @@ for c in "$@"; do
 		try "$c: --sink=csv is not refused" sh -c \
 			"! '$app' run --sink=csv -o '$tmp/x' x 2>'$tmp/err' && grep -q CONFIG_CANP_SINK_CSV '$tmp/err'"
 	fi
+	for f in blf candump; do
+		if on "CANP_FORMAT_$(echo $f | tr a-z A-Z)"; then
+			try "$c: $f is missing" sh -c "'$app' caps | grep '^formats .*$f'"
+		else
+			try "$c: $f code is still there" without "$app" "canp_$f" "${f}_walk"
+			try "$c: $f is still told" sh -c "! '$app' caps | grep '^formats .*$f'"
+		fi
+	done
 	on CANP_SIMD_AVX2 || try "$c: AVX2 code is still there" without "$app" '.*_avx2$' '.*_avx512$'
 	if on CANP_ZSTD; then
 		try "$c: zstd is missing" with "$app" canp_pqzstd_page

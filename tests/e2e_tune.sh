@@ -70,6 +70,10 @@ has "is kept" out '^  keep +depth = 7'
 has "and the reason is told" out 'given by name'
 has "and --ring is obeyed" out 'helper threads'
 
+# A device that answers after 30 ms: four reads of 1 MiB at once feed no core, more do.
+CANP_RING_SLOW=read:30000:8000 canp 0 "inputs on a slow device" tune --budget 3s --slice 1m logs
+has "need more reads at once" out '^  CHANGE +depth = (8|16|32) +\(was 4\)'
+
 echo "-- the profile it writes"
 # More shards than CPUs, and pages that are not there, are always something to change.
 printf '[global]\ncores = 200\nhugepages = 1g\nlog-level = error\npool-cache-ttl = 99s\n' >now.conf

@@ -46,6 +46,7 @@ static const struct canp_tune_facts plain = {
 	.registered = true,
 	.files = 200,
 	.bytes = 200 * 15 * (1ull << 20),
+	.input_node = -1,
 	.direct = true,
 	.reads = {{4, 1 << 20, 2000 * M},
 		  {16, 1 << 20, 2040 * M},
@@ -100,6 +101,7 @@ struct tune_case {
 	unsigned nr, advice;
 };
 
+#define CASES 13u
 #define WITH_READS(a, b, c, d)                                                                     \
 	{                                                                                          \
 		{4, 1 << 20, (a)*M}, {16, 1 << 20, (b)*M}, {16, 256 << 10, (c)*M},                 \
@@ -110,7 +112,7 @@ struct tune_case {
 
 static void make_cases(struct tune_case *c)
 {
-	for (unsigned i = 0; i < 12; i++)
+	for (unsigned i = 0; i < CASES; i++)
 		c[i] = (struct tune_case){.f = plain, .c = defaults};
 	c[0].name = "deeper reads are faster and reading limits";
 	memcpy(c[0].f.reads, (struct canp_tune_read[])WITH_READS(1400, 2400, 1500, 2450),
@@ -158,17 +160,20 @@ static void make_cases(struct tune_case *c)
 	c[11].f.free_2m = c[11].f.total_2m = 0;
 	c[11].f.registered = c[11].f.direct = false;
 	c[11].advice = 3;
+	c[12].name = "two nodes, the device beside one of them, and cores to choose";
+	c[12].f.nodes = 2, c[12].f.input_node = 1, c[12].c.cores = 4;
+	c[12].advice = 1;
 }
 
 static void each_machine_gets_its_profile(void **state)
 {
-	struct tune_case *c = calloc(12, sizeof(*c));
+	struct tune_case *c = calloc(CASES, sizeof(*c));
 	struct canp_tune_plan p;
 
 	(void)state;
 	assert_non_null(c);
 	make_cases(c);
-	for (unsigned i = 0; i < 12; i++) {
+	for (unsigned i = 0; i < CASES; i++) {
 		canp_tune_decide(&c[i].f, &c[i].c, &p);
 		if (changes(&p) != c[i].nr || p.nr_advice != c[i].advice)
 			for (unsigned k = 0; k < CANP_TUNE_NR; k++)
@@ -184,13 +189,13 @@ static void each_machine_gets_its_profile(void **state)
 
 static void what_is_given_by_name_stays(void **state)
 {
-	struct tune_case *c = calloc(12, sizeof(*c));
+	struct tune_case *c = calloc(CASES, sizeof(*c));
 	struct canp_tune_plan p;
 
 	(void)state;
 	assert_non_null(c);
 	make_cases(c);
-	for (unsigned i = 0; i < 12; i++) {
+	for (unsigned i = 0; i < CASES; i++) {
 		memset(c[i].c.fixed, 1, sizeof(c[i].c.fixed));
 		canp_tune_decide(&c[i].f, &c[i].c, &p);
 		assert_int_equal(changes(&p), 0);
@@ -220,6 +225,20 @@ static void reads_that_grow_get_their_memory(void **state)
 	f.room = 3 * G;
 	canp_tune_decide(&f, &defaults, &p);
 	assert_false(p.v[CANP_TUNE_SLICE].change);
+}
+
+/* Where a way with few bytes in flight feeds the cores, a faster one with more is not taken. */
+static void reads_are_as_deep_as_needed(void **state)
+{
+	struct canp_tune_facts f = plain;
+	struct canp_tune_plan p;
+
+	(void)state;
+	memcpy(f.reads, (struct canp_tune_read[])WITH_READS(1500, 2600, 1200, 9000),
+	       4 * sizeof(struct canp_tune_read));
+	canp_tune_decide(&f, &defaults, &p);
+	assert_string_equal(now(&p, CANP_TUNE_DEPTH), "16");
+	assert_string_equal(now(&p, CANP_TUNE_SLICE), "1m");
 }
 
 /* Whatever was measured, each proposal is a value that its option takes. */
@@ -280,6 +299,7 @@ int main(void)
 		cmocka_unit_test(each_machine_gets_its_profile),
 		cmocka_unit_test(what_is_given_by_name_stays),
 		cmocka_unit_test(reads_that_grow_get_their_memory),
+		cmocka_unit_test(reads_are_as_deep_as_needed),
 		cmocka_unit_test(every_proposal_is_accepted_by_its_option),
 	};
 

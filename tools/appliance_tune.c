@@ -93,6 +93,7 @@ static void tune_machine(struct tune *t)
 	snprintf(f->thp, sizeof(f->thp), "%s", t->host.hugepages.thp);
 	f->memlock = t->host.memlock_soft;
 	f->nofile = t->host.nofile_soft;
+	f->input_node = -1;
 }
 
 static int tune_reads(struct tune *t)
@@ -115,6 +116,7 @@ static int tune_reads(struct tune *t)
 		return rc;
 	t->facts.files = scan->nr_files - scan->nr_failed;
 	t->facts.bytes = scan->bytes;
+	t->facts.input_node = canp_topology_path_node("", j->inputs[0]);
 	canp_tune_read_ways(&t->facts, &t->cur);
 	rc = canp_tune_measure_reads(scan, policy, j->ring, j->cores ? j->cores : t->facts.cores,
 				     t->cfg.budget * SHARE_READ / 100, &t->facts);
@@ -192,6 +194,11 @@ static void text_report(struct canp_strbuf *sb, const struct tune *t)
 			   f->page_bytes == 4096 ? "4 KiB" : "another size than 4 KiB",
 			   (unsigned long long)f->free_2m, (unsigned long long)f->total_2m,
 			   *f->thp ? f->thp : "unknown");
+	canp_strbuf_printf(sb, "           memlock %s, %llu open files\n",
+			   f->memlock == CANP_HOST_UNLIMITED
+				   ? "unlimited"
+				   : canp_tool_bytes((double)f->memlock, a),
+			   (unsigned long long)f->nofile);
 	text_measured(sb, t);
 	canp_strbuf_puts(sb, "\nprofile\n");
 	for (unsigned k = 0; k < CANP_TUNE_NR; k++) {
@@ -269,6 +276,7 @@ static void json_report(struct canp_json *js, const struct tune *t)
 	canp_json_object(js);
 	canp_json_ku64(js, "files", f->files);
 	canp_json_ku64(js, "bytes", f->bytes);
+	canp_json_ki64(js, "node", f->input_node);
 	canp_json_kbool(js, "direct", f->direct);
 	canp_json_end(js);
 	json_measured(js, f);

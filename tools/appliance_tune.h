@@ -45,6 +45,7 @@ struct canp_tune_facts {
 	uint64_t memlock, nofile;
 	bool uring, registered; /* the ring works; its buffers could be registered */
 	uint64_t files, bytes;  /* of the inputs */
+	int input_node;         /* memory node of their device; -1 not known */
 	bool direct;            /* they were read past the page cache */
 	struct canp_tune_read reads[CANP_TUNE_READS_MAX];
 	unsigned nr_reads;

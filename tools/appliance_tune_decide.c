@@ -4,8 +4,8 @@
  * The rules, in the order in which they depend on each other:
  *
  *   cores         fewer when the inputs arrive so slowly that more than half would wait
- *   depth, slice  the fewest bytes in flight that read (nearly) as fast as the best way, and only
- *                 when reading can limit the job at all
+ *   depth, slice  the fewest bytes in flight that read (nearly) as fast as the best way or as the
+ *                 cores can take, and only when reading can limit the job at all
  *   prefetch      enough files ahead to fill what is in flight
  *   inflate       another engine when it was clearly faster
  *   mem-per-core  room for the reads; less, and less writer-mem, when the memory is not there
@@ -210,8 +210,8 @@ static uint64_t in_flight(uint32_t depth, uint32_t slice)
 	return (uint64_t)depth * slice;
 }
 
-/* The way with the fewest bytes in flight that is as good as the best; NULL when none fits. */
-static const struct canp_tune_read *choose_read(const struct decision *d, double best)
+/* The way with the fewest bytes in flight that reads at least `enough`; NULL when none fits. */
+static const struct canp_tune_read *choose_read(const struct decision *d, double enough)
 {
 	const struct canp_tune_read *pick = NULL;
 
@@ -219,7 +219,7 @@ static const struct canp_tune_read *choose_read(const struct decision *d, double
 		const struct canp_tune_read *r = &d->f->reads[i];
 		uint64_t bytes = in_flight(r->depth, r->slice);
 
-		if (r->bps < best * AS_GOOD_READ || bytes + r->slice > reads_max(d))
+		if (r->bps < enough || bytes + r->slice > reads_max(d))
 			continue;
 		if (d->cur->fixed[CANP_TUNE_DEPTH] && r->depth != d->cur->depth)
 			continue;
@@ -259,7 +259,12 @@ static void decide_reads(struct decision *d)
 		snprintf(text, sizeof(text), "%.0f MiB/s; the best of %u ways gave %.0f", mib(now),
 			 d->f->nr_reads, mib(best->bps));
 	} else {
-		pick = choose_read(d, best->bps);
+		/* As fast as the best way, or as the cores can take. */
+		double enough = best->bps * AS_GOOD_READ;
+
+		if (need > 0)
+			enough = canp_min(enough, need * READ_AMPLE);
+		pick = choose_read(d, enough);
 		if (pick) {
 			d->depth = pick->depth;
 			d->slice = pick->slice;
@@ -471,6 +476,12 @@ static void advise_machine(struct decision *d)
 	if (f->quota > 0 && f->quota < f->allowed)
 		advise(d, "the container's quota of %.2f CPUs keeps %u allowed CPUs from work",
 		       f->quota, f->allowed);
+	if (f->nodes > 1 && f->input_node >= 0 && d->cores < f->allowed)
+		advise(d,
+		       "the inputs' device hangs on memory node %d of %u: `numactl -N %d` keeps "
+		       "the "
+		       "%u cores beside it",
+		       f->input_node, f->nodes, f->input_node, d->cores);
 	if (f->nr_reads && !f->direct)
 		advise(d, "the inputs were not read past the page cache: their speed may be that "
 			  "of memory");

@@ -60,7 +60,7 @@ obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 
 # A tool is tools/canp_<x>.c (main) and its tools/<x>_*.c, e.g. canp_appliance.c + appliance_run.c;
 # with_<x> names parts of another tool that it uses too.
-with_bench := $(wildcard tools/gen_*.c) tools/appliance_job.c
+with_bench := $(wildcard tools/gen_*.c tools/benchjob_*.c) tools/appliance_job.c
 TOOLS    := $(patsubst tools/canp_%.c,%,$(wildcard tools/canp_*.c))
 BINS     := $(foreach t,$(TOOLS),$(BIN)/canp-$(t))
 TESTS    := $(patsubst tests/%.c,%,$(filter-out $(KCONFIG_OFF),$(wildcard tests/t_*.c)))
@@ -134,7 +134,8 @@ fmt:
 # that conflict with other installations, so it is only asked for when there is none.
 DEPS := gcc make liburing-dev libnuma-dev libhugetlbfs-dev libisal-dev libcmocka-dev zlib1g-dev \
         python3 python3-kconfiglib clang-format scdoc
-DEPS_TEST := python3-can tshark strace g++ pkgconf valgrind python3-prometheus-client
+DEPS_TEST := python3-can tshark strace g++ pkgconf valgrind python3-prometheus-client \
+             tmux zsh fish man-db
 ## deps: installs the packages of the build and of the gates (apt, as root or through sudo)
 ## deps-test: installs what only some tests need
 deps:

@@ -40,6 +40,7 @@ enum canp_job_phase {
 #define CANP_INGEST_PREFETCH_MAX 16u
 #define CANP_INGEST_WRITE_DEPTH  8u
 
+struct canp_hooks;
 struct canp_job_opts {
 	const char *const *inputs;
 	unsigned nr_inputs;
@@ -88,6 +89,7 @@ struct canp_job_opts {
 	void *phase_arg;
 	/* Read, decode and write one after the other, for comparison; canp-bench only. */
 	bool serial;
+	struct canp_hooks *hooks; /* io/hooks.h; NULL: none. The caller's */
 	/* Part of a job, for canp-bench only (io/stage.h); NULL: the whole job. Caller's. */
 	const struct canp_stages *stages;
 };

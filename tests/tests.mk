@@ -36,6 +36,12 @@ demo:
 soak: all
 	@bash tests/soak.sh $(BIN)
 
+## soak-pool: five minutes of random kills, stops and memory hogs among the workers of a pool
+soak: soak-pool
+soak-pool: $(O)/tests/t_process_chaos
+	@CANP_SOAK_S=300 timeout 900 $(O)/tests/t_process_chaos
+.PHONY: soak-pool
+
 .PHONY: check-unit check-asan check-tsan e2e lint kconfig-run readme-options
 
 ## check-unit: runs the unit tests; check-asan and check-tsan run them with sanitizers
@@ -95,9 +101,9 @@ soak-bounded: $(O)/tests/t_bounded
 
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
-$(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c \
+$(ROWS): $(call obj,kconfig/rows.c kconfig/rows_shell.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c \
 	tools/appliance_cfg.c tools/exec_cfg.c tools/gen_cfg.c tools/bench_cfg.c tools/top_cfg.c \
-	tools/appliance_status_cfg.c) $(O)/libcanp_base.a
+	tools/appliance_status_cfg.c tools/appliance_tune_cfg.c) $(O)/libcanp_base.a
 	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lm
 
 ## kconfig-run: renews kconfig/Kconfig.run after a change of option rows
@@ -158,3 +164,8 @@ interop interop-all: all $(O)/tests/t_sink_parquet $(O)/tests/t_sidetable
 	{ grep -v '^OK' $(O)/interop/verify.log; exit 1; }
 	@sh tests/interop/jobs.sh $(BIN)
 	@sh tests/interop/prometheus.sh $(BIN)
+
+# ---- tests of a tool's parts ---------------------------------------------------------------------
+$(O)/tests/t_bench_compare: $(call obj,tools/bench_metrics.c tools/bench_compare_judge.c)
+$(O)/tests/t_benchjob: $(call obj,tools/benchjob_parse.c tools/benchjob_keys.c tools/benchjob_log.c \
+	tools/bench_cfg.c tools/gen_cfg.c tools/appliance_job.c tools/toolmain.c)

@@ -31,15 +31,63 @@ struct canp_bench_kernels_cfg {
 #undef X
 };
 
+struct canp_bench_pool_cfg {
+#define X CANP_OPT_FIELD
+#include "tools/bench_pool.def"
+#undef X
+};
+
 struct canp_bench_rt_cfg {
 #define X CANP_OPT_FIELD
 #include "tools/bench_rt.def"
 #undef X
 };
 
+/* A section of a job file, `canp-bench run` itself, and `canp-bench compare`. */
+struct canp_benchjob_cfg {
+#define X CANP_OPT_FIELD
+#include "tools/benchjob.def"
+#undef X
+};
+enum {
+	CANP_CFG_RW_NONE,
+	CANP_CFG_RW_READ,
+	CANP_CFG_RW_WRITE,
+	CANP_CFG_RW_RANDREAD,
+	CANP_CFG_RW_RANDWRITE
+};
+enum {
+	CANP_CFG_ENGINE_AUTO,
+	CANP_CFG_ENGINE_URING,
+	CANP_CFG_ENGINE_SYNC,
+	CANP_CFG_ENGINE_PSYNC,
+	CANP_CFG_ENGINE_MMAP,
+	CANP_CFG_ENGINE_NULL
+};
+enum { CANP_CFG_DATASET_AUTO, CANP_CFG_DATASET_SYNTH, CANP_CFG_DATASET_DIR, CANP_CFG_DATASET_LIST };
+enum { CANP_CFG_DATA_ZLIB, CANP_CFG_DATA_STORE, CANP_CFG_DATA_GZIP };
+
+struct canp_benchprog_cfg {
+#define X CANP_OPT_FIELD
+#include "tools/benchprog.def"
+#undef X
+};
+enum { CANP_CFG_FORM_NORMAL, CANP_CFG_FORM_JSON, CANP_CFG_FORM_JSONPLUS, CANP_CFG_FORM_TERSE };
+enum { CANP_CFG_ETA_AUTO, CANP_CFG_ETA_ALWAYS, CANP_CFG_ETA_NEVER };
+
+struct canp_bench_compare_cfg {
+#define X CANP_OPT_FIELD
+#include "tools/bench_compare.def"
+#undef X
+};
+
+extern const struct canp_opt_table canp_benchjob_opt_table;
+extern const struct canp_opt_table canp_benchprog_opt_table;
+extern const struct canp_opt_table canp_bench_compare_opt_table;
 extern const struct canp_opt_table canp_bench_opt_table;
 extern const struct canp_opt_table canp_bench_job_opt_table;
 extern const struct canp_opt_table canp_bench_kernels_opt_table;
+extern const struct canp_opt_table canp_bench_pool_opt_table;
 extern const struct canp_opt_table canp_bench_rt_opt_table;
 
 #endif

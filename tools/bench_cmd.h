@@ -9,5 +9,12 @@
 int canp_bench_kernels(int argc, char **argv);
 int canp_bench_job(int argc, char **argv);
 int canp_bench_runtime(int argc, char **argv);
+int canp_bench_pool(int argc, char **argv);
+int canp_bench_run(int argc, char **argv);     /* job files, benchjob_main.c */
+int canp_bench_compare(int argc, char **argv); /* bench_compare.c */
+
+/* All commands (canp_bench.c), for job files that run them. */
+struct canp_tool_command;
+const struct canp_tool_command *canp_bench_commands(unsigned *nr);
 
 #endif

@@ -77,7 +77,13 @@ struct canp_bench_setup {
 	struct canp_bench_job_cfg job_cfg;
 	const struct canp_opts *opts; /* all of them, for the report */
 	enum canp_stage first, last;
-	bool serial; /* of the run at hand: one stage after the other */
+	bool serial;     /* of the run at hand: one stage after the other */
+	bool keep_cache; /* files stay in the page cache between runs */
+	/* In the process of the run, either may be NULL: about four times a second, and when the
+	 * job is over but its counters are still there. */
+	void (*tick)(void *arg, const struct canp_job *job);
+	void (*done)(void *arg, const struct canp_job *job);
+	void *watch_arg;
 };
 
 /* Runs fn(arg, run) in a process of its own, pinned to cpu unless that is -1; its error text is in

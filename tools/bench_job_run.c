@@ -90,7 +90,7 @@ int canp_bench_fork(void (*fn)(void *arg, struct canp_bench_run *run), void *arg
 struct job_run {
 	struct canp_job_opts opts;
 	struct canp_stages stages;
-	const struct canp_bench_data *data;
+	const struct canp_bench_setup *s;
 };
 
 static void job_result(const struct canp_job *job, struct canp_bench_run *run)
@@ -147,11 +147,13 @@ static void job_main(void *arg, struct canp_bench_run *run)
 	if (jr->opts.stages)
 		canp_stage_kernels(true);
 	if (!jr->stages.files)
-		forget_files(jr->data);
+		forget_files(&jr->s->data);
 	rc = canp_job_create(&jr->opts, NULL, NULL, &err, &job);
 	if (!rc) {
-		rc = canp_job_run(job, NULL, NULL, &err);
+		rc = canp_job_run(job, jr->s->tick, jr->s->watch_arg, &err);
 		job_result(job, run);
+		if (jr->s->done)
+			jr->s->done(jr->s->watch_arg, job);
 		canp_job_destroy(job);
 	}
 	if (rc && !run->error[0])
@@ -171,14 +173,13 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 int canp_bench_run_job(struct canp_bench_setup *s, enum canp_stage first, enum canp_stage last,
 		       unsigned cores, uint32_t nr, struct canp_bench_run *run)
 {
-	struct job_run jr = {
-		.opts = s->job, .stages = {.first = first, .last = last}, .data = &s->data};
+	struct job_run jr = {.opts = s->job, .stages = {.first = first, .last = last}, .s = s};
 	double cpu_s;
 	int rc;
 
 	if (first > CANP_STAGE_READ)
 		jr.stages.files = s->data.files;
-	else
+	else if (!s->keep_cache)
 		canp_bench_data_drop_cache(&s->data);
 	/* The whole range is the job itself, with nothing in between. */
 	if (first > CANP_STAGE_READ || last < CANP_STAGE_WRITE)

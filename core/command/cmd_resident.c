@@ -230,7 +230,8 @@ static int request_make(struct resident *x, const struct canp_cmd_call *c, struc
 			size_t *size)
 {
 	const struct canp_cmd_spec *s = &c->spec;
-	const char *const *env = s->env ? s->env : (const char *const *)environ;
+	/* The caller's environment as it is now, not as it was when the worker was made. */
+	const char *const *env = c->envp;
 	size_t in = s->in.kind == CANP_CMD_IO_DATA ? s->in.len : 0, text;
 	uint32_t argc, envc;
 	struct request *q;
@@ -288,13 +289,16 @@ static int resident_start(void *ctx, struct canp_cmd_call *c)
 	struct resident *x = ctx;
 	struct request *q;
 	size_t size;
-	int rc = request_make(x, c, &q, &size);
+	char **envp = (char **)(c->lane->runs + (size_t)c->run * CMD_RUN_BYTES + CMD_STACK_BYTES);
+	int rc = canp_cmd_env(c, envp);
 	struct canp_process_task t = {.func = worker_run,
 				      .priority = c->spec.prio,
 				      .trace = c->spec.trace,
 				      .done = task_over,
 				      .done_arg = c};
 
+	c->envp = (const char *const *)envp;
+	rc = rc ? rc : request_make(x, c, &q, &size);
 	if (rc)
 		return rc;
 	t.input_data = q;

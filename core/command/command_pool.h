@@ -94,7 +94,7 @@ int canp_cmd_discard(struct canp_cmd_pool *p, struct canp_future *f);
 const struct canp_cmd_result *canp_cmd_result(const struct canp_future *f);
 uint64_t canp_cmd_id(const struct canp_future *f);
 /* By id, also after the future was put, for the last `history` ids. *error: why it failed. */
-enum canp_cmd_status canp_cmd_status(const struct canp_cmd_pool *p, uint64_t id, int *error);
+enum canp_cmd_status canp_cmd_id_status(const struct canp_cmd_pool *p, uint64_t id, int *error);
 
 /* Foreign loop: readable means dispatch, which returns how much it did. -EINVAL otherwise. */
 int canp_cmd_pool_fd(const struct canp_cmd_pool *p);

@@ -5,9 +5,10 @@
  * restarts, stopping, signals, and the `done` calls of tasks that have one.
  *
  * Its loop is a ring of the runtime (io_uring, or the same operations where that is refused) with
- * a poll on each of its descriptors: the kick of whoever changed something, the zygote's pidfd, the
- * signals. Each turn looks at everything that may be due under the lock and computes when the next
- * thing will be; when nothing will be, it sleeps without a timer.
+ * a poll on each of its descriptors: the kick of whoever changed something, the zygote's pidfd (its
+ * end of the control socket where there are no pidfds), the signals. Each turn looks at everything
+ * that may be due under the lock and computes when the next thing will be; when nothing will be, it
+ * sleeps without a timer.
  */
 #include <errno.h>
 #include <limits.h>
@@ -338,8 +339,7 @@ static void signal_one(struct canp_process_pool *p, int signo)
 		canp_process_stop_begin(p, p->terms++ ? 0 : UINT64_MAX);
 		break;
 	case SIGHUP:
-		if (getenv("PROCESS_POOL_LOG_LEVEL"))
-			canp_process_pool_set_log_level(p, atoi(getenv("PROCESS_POOL_LOG_LEVEL")));
+		canp_process_pool_set_log_level(p, canp_process_log_env());
 		break;
 	case SIGUSR1:
 		canp_process_pool_rotate_log(p);
@@ -445,7 +445,8 @@ static void super_run(struct super *su)
 		__atomic_store_n(&p->shm->kicked, 0, __ATOMIC_SEQ_CST);
 		poll_arm(su, &su->kick, p->kick_fd, &su->kick_on);
 		if (!gone)
-			poll_arm(su, &su->zygote, p->zygote_fd, &su->zygote_on);
+			poll_arm(su, &su->zygote, p->zygote_fd >= 0 ? p->zygote_fd : p->ctl_fd,
+				 &su->zygote_on);
 		poll_arm(su, &su->signals, p->signal_fd, &su->signals_on);
 		next = super_turn(su, gone);
 		if (!next)

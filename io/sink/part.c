@@ -4,6 +4,7 @@
  * Parquet and CSV differ in how a run becomes bytes (part_place_parquet, part_place_csv); opening,
  * publishing and failing are the same for both.
  */
+#include "io/hooks.h"
 #include "io/sink/part.h"
 
 #include <errno.h>
@@ -309,6 +310,8 @@ static void part_published(struct canp_out *o, int err, void *arg)
 	if (*p->table->message)
 		p->set->rows_published += p->rows;
 	p->set->values_published += p->values;
+	canp_hooks_published(p->set->hooks, p->table->name, part_ext[p->set->kind], p->seq, p->rows,
+			     canp_out_pos(o));
 	canp_observe_part_end(p->set->obs, p->seq, (uint64_t)(uintptr_t)p);
 	p->seq++;
 	p->state = CANP_PART_CLOSED;

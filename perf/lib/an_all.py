@@ -15,6 +15,7 @@ ABOUT = {
     "extract": "raw bits of the signals", "encode": "packing columns, pages, dictionaries, footers",
     "write": "placing page runs into files", "start": "reading databases, making arenas",
     "runtime": "the reactor itself: turns, lanes, timers", "other": "what no stage claims",
+    "workers": "kernel threads that do ring operations for us: syncs, renames, growing files",
 }
 TITLE = {
     "flame": "CPU time by function", "offcpu": "Waiting", "sched": "Getting a CPU",
@@ -45,15 +46,14 @@ def verdict(r, d):
     sched, flame = d.get("sched", {}).get("result", {}), d.get("flame", {}).get("result", {})
     t = reactors(sched)
     stages = flame.get("stages", {})
-    work = [s for s in stages if s not in ("other", "runtime", "start")]
+    work = [s for s in stages if s not in ("other", "runtime", "start", "workers")]
     if t and r.seconds:
         n = len(t)
         run = sum(v["run_seconds"] for v in t.values()) / n / r.seconds
         wait = sum(v["wait_seconds"] for v in t.values()) / n / r.seconds
-        out.append("Its %d working thread%s ran %.0f %% of the time, %.0f %% they could have run "
-                   "but had no CPU, %.0f %% they slept." % (
-                       n, "" if n == 1 else "s", 100 * run, 100 * wait,
-                       max(0, 100 * (1 - run - wait))))
+        out.append("%d working thread%s: running %.0f %% of the time, ready but without a CPU "
+                   "%.0f %%, asleep %.0f %%." % (n, "" if n == 1 else "s", 100 * run, 100 * wait,
+                                                max(0, 100 * (1 - run - wait))))
         if wait > .15:
             out.append("Other work shares the CPUs: the run would take about %.0f %% less time "
                        "alone." % (100 * wait))

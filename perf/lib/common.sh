@@ -116,7 +116,7 @@ perf_target() {
 # quiet COMMAND...: its first line of standard error is kept in $why.
 quiet() {
 	why=$("$@" 2>&1 >/dev/null) && return 0
-	why=$(printf '%s\n' "$why" | grep -v '^ *$' | head -n 1)
+	why=$(printf '%s\n' "$why" | grep -Ev '^ *(Error:)?$' | head -n 1)
 	return 1
 }
 

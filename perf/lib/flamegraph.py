@@ -25,6 +25,7 @@ STAGE_HUE = {  # hue, saturation, lightness
     "read": (.57, .55, .72), "inflate": (.07, .85, .66), "crc": (.48, .45, .66),
     "decode": (.33, .45, .66), "extract": (.15, .75, .63), "encode": (.93, .55, .74),
     "write": (.70, .45, .78), "start": (.60, .10, .78), "runtime": (.55, .18, .80),
+    "workers": (.62, .30, .82),
     "kernel": (.04, .22, .76), "other": (.11, .12, .84),
 }
 

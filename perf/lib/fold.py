@@ -28,13 +28,14 @@ class Stages:
                 if line.strip() and not line.startswith("#"):
                     stage, pattern = line.rstrip("\n").split("\t")
                     self.rules.append((stage, re.compile(pattern)))
-        self.names = [s for s, _ in self.rules] + ["kernel", "other"]
 
     def of(self, frame):
         if frame not in self.known:
             name = frame.split(".")[0].split("@")[0]
-            self.known[frame] = "kernel" if frame.endswith("_[k]") else next(
-                (s for s, p in self.rules if p.fullmatch(name)), None)
+            if frame.endswith("_[k]"):
+                self.known[frame] = "workers" if name.startswith("io_wq_worker") else "kernel"
+            else:
+                self.known[frame] = next((s for s, p in self.rules if p.fullmatch(name)), None)
         return self.known[frame]
 
     def mark(self, frames):

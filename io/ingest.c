@@ -21,6 +21,7 @@
 #include "core/base/units.h"
 #include "core/base/version.h"
 #include "io/device_rule.h"
+#include "io/hooks.h"
 #include "io/ingest_priv.h"
 #include "io/observe_job.h"
 #include "io/outdir.h"
@@ -562,6 +563,7 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	canp_job_tell(job, CANP_JOB_BOOTED);
 	while ((rc = canp_runtime_wait_for(job->rt, (uint64_t)INGEST_PROGRESS_NS)) == -ETIMEDOUT) {
 		canp_job_tell(job, CANP_JOB_TICK);
+		canp_hooks_pump(job->opts.hooks, job);
 		if (progress)
 			progress(arg, job);
 	}
@@ -571,6 +573,7 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 	canp_job_collect(job);
 	canp_job_perf_collect(job);
 	canp_job_tell(job, CANP_JOB_STOPPED);
+	canp_hooks_finish(job->opts.hooks, job);
 	job_hold_signals(&held);
 	canp_runtime_destroy(job->rt);
 	job->rt = NULL;

@@ -40,6 +40,7 @@ enum canp_job_phase {
 #define CANP_INGEST_PREFETCH_MAX 16u
 #define CANP_INGEST_WRITE_DEPTH  8u
 
+struct canp_hooks;
 struct canp_job_opts {
 	const char *const *inputs;
 	unsigned nr_inputs;
@@ -59,7 +60,8 @@ struct canp_job_opts {
 	enum canp_hugepages hugepages;
 	uint64_t mem_per_core, writer_mem;
 	bool pin, restrict_ops;
-	bool never_sleep; /* reactors that find nothing to do look again instead of sleeping */
+	uint32_t runs_max; /* page runs on their way before reading pauses; 0: as memory allows */
+	bool never_sleep;  /* reactors that find nothing to do look again instead of sleeping */
 	uint32_t depth, slice_bytes;
 	uint32_t prefetch;    /* files opened ahead, up to CANP_INGEST_PREFETCH_MAX */
 	uint32_t window;      /* units under way per shard; 0: CANP_SCHED_WINDOW_PER_SHARD */
@@ -87,6 +89,7 @@ struct canp_job_opts {
 	void *phase_arg;
 	/* Read, decode and write one after the other, for comparison; canp-bench only. */
 	bool serial;
+	struct canp_hooks *hooks; /* io/hooks.h; NULL: none. The caller's */
 	/* Part of a job, for canp-bench only (io/stage.h); NULL: the whole job. Caller's. */
 	const struct canp_stages *stages;
 };

@@ -8,6 +8,7 @@
  */
 #include "core/base/clock.h"
 #include "core/base/units.h"
+#include "core/base/usdt.h"
 #include "io/ingest_shard.h"
 
 /* ---- what the walker tells us ---- */
@@ -18,6 +19,7 @@ void canp_ingest_fault(void *arg, const struct canp_fault *f)
 	struct canp_job *job = is->job;
 	struct canp_file_result *r = &job->results[is->file];
 
+	CANP_USDT3(fault, is->file, f->code, f->offset);
 	r->nr_faults++;
 	r->fault_bytes += f->bytes;
 	if (r->kept_faults < job->faults_per_file)

@@ -10,6 +10,7 @@
 
 #include "core/base/assert.h"
 #include "core/base/units.h"
+#include "core/base/usdt.h"
 #include "io/ingest_shard.h"
 
 /* ---- page slots ---- */
@@ -98,7 +99,9 @@ static void extract_send(struct canp_ingest_shard *is, struct canp_flow_node *n,
 	run->msg.kind = CANP_MSG_RUN;
 	is->runs_out++;
 	canp_stat_max(&is->obs->runs_max, is->runs_out);
+	is->unit_runs_out++;
 	canp_flow_count_out(n, run->rows);
+	CANP_USDT3(run_sent, slot, run->rows, is->unit);
 	canp_mesh_send(is->sh->mesh, is->sh->index, is->slot_owner[slot], &run->msg);
 }
 
@@ -108,6 +111,7 @@ void canp_ingest_extract(void *state, struct canp_flow_node *n, struct canp_batc
 	struct canp_ingest_shard *is = state;
 
 	if (rows) {
+		CANP_USDT2(chunk_full, rows->slot, b->nr_rows);
 		if (canp_runb_append(&is->builders[rows->slot], rows->chunk))
 			extract_send(is, n, rows->slot);
 		return;

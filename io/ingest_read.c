@@ -31,6 +31,7 @@
 #include "core/base/assert.h"
 #include "core/base/clock.h"
 #include "core/base/units.h"
+#include "core/base/usdt.h"
 #include "io/ingest_shard.h"
 
 #define INGEST_TURN_NS (400 * CANP_NS_PER_US)
@@ -188,6 +189,15 @@ static unsigned ingest_starved(struct canp_ingest_shard *is)
 	return 1;
 }
 
+/* Enough is on its way. Runs of the frontier unit are always taken, so it may wait for its own; any
+ * other unit may wait for all, for it is not the one that the owners wait for. */
+static bool ingest_runs_full(const struct canp_ingest_shard *is)
+{
+	uint32_t out = is->privileged ? is->unit_runs_out : is->runs_out;
+
+	return is->job->opts.runs_max && out >= is->job->opts.runs_max;
+}
+
 /* Gives `decode` one window after the other, as long as what may come out of them has room. */
 static unsigned ingest_windows(struct canp_ingest_shard *is)
 {
@@ -197,8 +207,12 @@ static unsigned ingest_windows(struct canp_ingest_shard *is)
 		struct canp_ingest_window w = {0};
 		struct canp_batch b;
 
-		if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES))
+		if (ingest_runs_full(is))
+			return work;
+		if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES)) {
+			CANP_USDT2(page_pause, is->unit, is->runs_out);
 			return work + ingest_starved(is);
+		}
 		if (canp_reader_peek(is->stream, &w.data, &w.len, &w.base, &w.eof) == -EAGAIN)
 			return work;
 		canp_ingest_look_ahead(is);
@@ -273,6 +287,7 @@ static unsigned ingest_claim(struct canp_ingest_shard *is)
 	canp_observe_unit_begin(is->obs, is->unit);
 	u = &is->job->units.units[is->unit];
 	is->file = u->first_file;
+	is->unit_runs_out = 0;
 	is->file_end = u->first_file + u->nr_files;
 	is->state = ingest_delay(is) ? CANP_ING_DELAY : CANP_ING_OPEN;
 	return 1;

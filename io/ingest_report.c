@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/base/timeconv.h"
+#include "io/hooks.h"
 #include "io/ingest_priv.h"
 #include "io/observe_job.h"
 #include "io/outdir.h"
@@ -263,6 +264,7 @@ int canp_report_run_json(const struct canp_job *job)
 	canp_report_totals(&js, job);
 	report_pipeline(&js, job);
 	report_plugins(&js, job);
+	canp_hooks_json(&js, job->opts.hooks);
 	canp_job_perf_json(&js, job);
 	canp_json_key(&js, "unknown_ids");
 	canp_json_array(&js);

@@ -136,6 +136,7 @@ static int shard_setup_writer(struct canp_ingest_shard *is)
 	if (!mem)
 		return -ENOMEM;
 	wo.set.shared = canp_pqshared_init(mem);
+	wo.set.hooks = is->job->opts.hooks;
 	mem = canp_job_shard_mem(job, is->sh->index, canp_writer_bytes(&wo));
 	if (!mem)
 		return -ENOMEM;

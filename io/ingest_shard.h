@@ -98,6 +98,7 @@ struct canp_ingest_shard {
 	struct canp_ticket *tickets;
 	uint32_t nr_tickets;
 	uint32_t runs_out;         /* sent and not yet home */
+	uint32_t unit_runs_out;    /* those of the unit under way */
 	struct canp_msg *end_msgs; /* [nr_shards] */
 	bool writer_over;
 	/* the unit under way */

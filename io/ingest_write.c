@@ -44,7 +44,9 @@ void canp_ingest_on_msg(void *arg, unsigned from, struct canp_msg *msg, bool ret
 	(void)from;
 	if (returned) {
 		if (kind == CANP_MSG_RUN) {
-			canp_run_free(canp_container_of(msg, struct canp_run, msg), &is->pages);
+			run = canp_container_of(msg, struct canp_run, msg);
+			is->unit_runs_out -= run->unit == is->unit;
+			canp_run_free(run, &is->pages);
 			is->runs_out--;
 		} else if (kind == CANP_MSG_UNIT_DONE) {
 			write_ticket_home(is, msg);

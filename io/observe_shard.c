@@ -65,6 +65,7 @@ void canp_observe_file_end(struct canp_observe_shard *o, uint32_t src, uint64_t 
 	canp_stat_add(&o->file_ns, ns);
 	canp_stat_add(&o->file_ns_log2[63 - __builtin_clzll(ns | 1)], 1);
 	canp_hist_add(&o->file_hist, ns);
+	CANP_USDT3(file_close, src, bytes, frames);
 	canp_trace_complete(&o->tracer, o->file_start_ns, ns, CANP_SPAN_FILE, src, frames);
 }
 

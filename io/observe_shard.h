@@ -13,6 +13,7 @@
 #include "core/base/clock.h"
 #include "core/base/hist.h"
 #include "core/base/stat.h"
+#include "core/base/usdt.h"
 #include "core/observe/event.h"
 #include "core/observe/trace.h"
 
@@ -58,6 +59,7 @@ static inline void canp_observe_unit_begin(struct canp_observe_shard *o, uint32_
 {
 	canp_stat_set(&o->unit, (uint64_t)unit + 1);
 	o->unit_start_ns = canp_clock_ns();
+	CANP_USDT1(unit_begin, unit);
 }
 
 static inline void canp_observe_unit_end(struct canp_observe_shard *o, uint32_t unit)
@@ -67,6 +69,7 @@ static inline void canp_observe_unit_end(struct canp_observe_shard *o, uint32_t 
 	canp_stat_set(&o->unit, 0);
 	canp_stat_add(&o->units, 1);
 	canp_stat_add(&o->unit_ns, ns);
+	CANP_USDT2(unit_end, unit, ns);
 	canp_trace_complete(&o->tracer, o->unit_start_ns, ns, CANP_SPAN_UNIT, unit, 0);
 }
 
@@ -81,6 +84,7 @@ static inline void canp_observe_file_begin(struct canp_observe_shard *o, uint32_
 {
 	canp_stat_set(&o->file, (uint64_t)src + 1);
 	o->file_start_ns = canp_clock_ns();
+	CANP_USDT1(file_open, src);
 }
 
 /* A file that was begun has been read to its end, or as far as it could be. */

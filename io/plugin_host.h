@@ -50,7 +50,7 @@ bool canp_plugins_want(const struct canp_plugins *ps, unsigned slot);
 
 struct canp_plugin_sum {
 	uint64_t batches, rows_seen, rows_dropped, errors;
-	uint64_t busy_ns; /* inside batch() */
+	uint64_t busy_ns; /* in batch(), preparing its columns included */
 	bool out;         /* taken out of the job after too many errors */
 };
 /* Over all shards. Control thread, after the shards have stopped. */

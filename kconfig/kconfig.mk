@@ -13,7 +13,7 @@ KCONFIG_DEFAULT := $(KCONFIG_DIR)/default
 KCONFIG_FILES   := $(wildcard kconfig/Kconfig*) kconfig/gen.py
 KCONFIG_NAMES   := $(patsubst $(KCONFIG_DIR)/%,%,$(wildcard $(KCONFIG_DIR)/*_defconfig))
 KCONFIG_GOALS   := menuconfig oldconfig olddefconfig savedefconfig listnewconfig defconfig \
-                   $(KCONFIG_NAMES) kconfig-default
+                   $(KCONFIG_NAMES) kconfig-default kconfig-picture
 KCONFIG_NO_BUILD := $(KCONFIG_GOALS) clean distclean help deps deps-test fmt check-fmt
 
 AUTOCONF     := $(BUILD)/include/autoconf.h
@@ -56,6 +56,16 @@ endif
 ifneq ($(CONFIG_CANP_SINK_CSV),y)
 KCONFIG_OFF += io/sink/sink_csv.c io/sink/sidetable_csv.c tests/t_sink_csv.c
 endif
+ifneq ($(CONFIG_CANP_FORMAT_BLF),y)
+KCONFIG_OFF += io/format/fmt_blf.c io/format/blf_object.c tests/t_fmt_blf.c
+endif
+ifneq ($(CONFIG_CANP_FORMAT_CANDUMP),y)
+KCONFIG_OFF += io/format/fmt_candump.c io/format/candump_parse.c tests/t_fmt_candump.c
+endif
+# Tests of what all formats share use each of them.
+ifneq ($(CONFIG_CANP_FORMAT_BLF)$(CONFIG_CANP_FORMAT_CANDUMP),yy)
+KCONFIG_OFF += tests/t_formats.c tests/t_ahead_files.c tests/t_ahead.c tests/t_blf_runs.c tests/t_regions.c
+endif
 # A context in memory of ours is only offered by the archive.
 ifeq ($(CONFIG_CANP_ZSTD),y)
 KCONFIG_LIBS += -l:libzstd.a
@@ -86,10 +96,11 @@ oldconfig olddefconfig listnewconfig:
 	$(kconfig_need)
 	@$(KPY) -m $@ kconfig/Kconfig
 
-## savedefconfig: writes the differences from the defaults to ./defconfig
+## savedefconfig: writes the differences from the defaults to SAVEDEFCONFIG (./defconfig)
+SAVEDEFCONFIG ?= defconfig
 savedefconfig:
 	$(kconfig_need)
-	@$(KPY) -m savedefconfig --kconfig kconfig/Kconfig --out defconfig
+	@$(KPY) -m savedefconfig --kconfig kconfig/Kconfig --out $(SAVEDEFCONFIG)
 
 ## defconfig: writes .config with the defaults; NAME_defconfig takes kconfig/configs/NAME_defconfig
 defconfig: canp_defconfig
@@ -103,3 +114,8 @@ $(KCONFIG_NAMES): %: $(KCONFIG_DIR)/%
 kconfig-default:
 	$(kconfig_need)
 	@$(call kconfig_gen,$(KCONFIG_DIR)/canp_defconfig,$(KCONFIG_DEFAULT),$(KCONFIG_DEFAULT))
+
+## kconfig-picture: renews kconfig/menuconfig.svg, the picture in README.md (tmux)
+kconfig-picture:
+	$(kconfig_need)
+	@$(KPY) kconfig/menu_svg.py kconfig/menuconfig.svg

@@ -4,6 +4,9 @@
  * in a second and needs none of the libraries.
  *
  *	rows kconfig | markdown TOOL | man TOOL | bash TOOL [COMMAND]... | names | profile
+ *	rows man canp.conf
+ *	PROGRAM --help | rows zsh PROGRAM
+ *	PROGRAM --help | rows fish PROGRAM
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -14,8 +17,10 @@
 #include "core/runtime/runtime_cfg.h"
 #include "io/ingest_cfg.h"
 #include "io/lib_cfg.h"
+#include "kconfig/rows_shell.h"
 #include "tools/appliance_cfg.h"
 #include "tools/appliance_status_cfg.h"
+#include "tools/appliance_tune_cfg.h"
 #include "tools/bench_cfg.h"
 #include "tools/exec_cfg.h"
 #include "tools/gen_cfg.h"
@@ -175,6 +180,7 @@ static void put_kconfig(void)
 static struct canp_bench_cfg bench_cfg;
 static struct canp_bench_kernels_cfg bench_kernels_cfg;
 static struct canp_bench_job_cfg bench_job_cfg;
+static struct canp_bench_pool_cfg bench_pool_cfg;
 static struct canp_bench_rt_cfg bench_rt_cfg;
 
 static const struct canp_opt_bind bench_kernels_binds[] = {
@@ -187,6 +193,11 @@ static const struct canp_opt_bind bench_job_binds[] = {
 	{&canp_bench_job_opt_table, &bench_job_cfg}, {&canp_bench_opt_table, &bench_cfg},
 	{&canp_gen_log_opt_table, &gen_log_cfg},     {&canp_ingest_opt_table, &ingest_cfg},
 	{&canp_runtime_opt_table, &runtime_cfg},
+};
+
+static const struct canp_opt_bind bench_pool_binds[] = {
+	{&canp_bench_pool_opt_table, &bench_pool_cfg},
+	{&canp_bench_opt_table, &bench_cfg},
 };
 
 static const struct canp_opt_bind bench_rt_binds[] = {
@@ -208,17 +219,29 @@ static const struct canp_opt_bind bench_compare_binds[] = {
 };
 static struct canp_top_cfg top_cfg;
 static struct canp_status_cfg status_cfg;
+static struct canp_tune_cfg tune_cfg;
 static const struct canp_opt_bind top_binds[] = {{&canp_top_opt_table, &top_cfg}};
 static const struct canp_opt_bind status_binds[] = {{&canp_status_opt_table, &status_cfg}};
 
+static struct canp_check_cfg check_cfg;
+
+/* Beside its own options it knows those of a job, which the page lists already. */
+#define JOB_BINDS                                                                                  \
+	{&canp_ingest_opt_table, &ingest_cfg}, {&canp_runtime_opt_table, &runtime_cfg},            \
+		{&canp_lib_opt_table, &lib_cfg},                                                   \
+	{                                                                                          \
+		&canp_appliance_opt_table, &appliance_cfg                                          \
+	}
+
+static const struct canp_opt_bind tune_binds[] = {{&canp_tune_opt_table, &tune_cfg}, JOB_BINDS};
+static const struct canp_opt_bind config_binds[] = {{&canp_check_opt_table, &check_cfg}, JOB_BINDS};
+
 /* TOOL: a program, or a command of one that has options of its own. */
-static const struct {
-	const char *name;
-	const struct canp_opt_bind *binds;
-	unsigned nr;
-} tools[] = {
+static const struct rows_tool tools[] = {
 	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
 	{"canp-appliance status", status_binds, CANP_ARRAY_SIZE(status_binds)},
+	{"canp-appliance config", config_binds, CANP_ARRAY_SIZE(config_binds)},
+	{"canp-appliance tune", tune_binds, CANP_ARRAY_SIZE(tune_binds)},
 	{"canp-top", top_binds, CANP_ARRAY_SIZE(top_binds)},
 	{"canp-exec", exec_binds, CANP_ARRAY_SIZE(exec_binds)},
 	{"canp-gen", gen_binds, CANP_ARRAY_SIZE(gen_binds)},
@@ -226,6 +249,7 @@ static const struct {
 	{"canp-bench compare", bench_compare_binds, CANP_ARRAY_SIZE(bench_compare_binds)},
 	{"canp-bench kernels", bench_kernels_binds, CANP_ARRAY_SIZE(bench_kernels_binds)},
 	{"canp-bench job", bench_job_binds, CANP_ARRAY_SIZE(bench_job_binds)},
+	{"canp-bench pool", bench_pool_binds, CANP_ARRAY_SIZE(bench_pool_binds)},
 	{"canp-bench runtime", bench_rt_binds, CANP_ARRAY_SIZE(bench_rt_binds)},
 };
 
@@ -242,14 +266,18 @@ static int put_tool(const char *what, const char *tool)
 {
 	struct canp_strbuf sb = CANP_STRBUF_INIT;
 	struct canp_opts *o = NULL;
-	unsigned t = find_tool(tool);
+	unsigned t = find_tool(tool), nr;
 	int rc;
 
 	if (t == CANP_ARRAY_SIZE(tools)) {
 		fprintf(stderr, "rows: no tool '%s'\n", tool);
 		return 2;
 	}
-	rc = canp_opts_create(tools[t].binds, tools[t].nr, &o);
+	nr = tools[t].nr;
+	if (!strcmp(what, "man") &&
+	    (tools[t].binds == tune_binds || tools[t].binds == config_binds))
+		nr = 1;
+	rc = canp_opts_create(tools[t].binds, nr, &o);
 	if (rc) {
 		fprintf(stderr, "rows: %s\n", o ? canp_opts_error(o) : "out of memory");
 		canp_opts_destroy(o);
@@ -265,6 +293,56 @@ static int put_tool(const char *what, const char *tool)
 	canp_strbuf_fini(&sb);
 	canp_opts_destroy(o);
 	return 0;
+}
+
+/* scdoc reads these as markup. */
+static void put_scdoc(const char *text)
+{
+	for (; *text; text++)
+		printf("%s%c", strchr("_*\\[]<>#", *text) ? "\\" : "", *text);
+}
+
+/* A key of canp.conf: the help text of its option, which begins "-x, --[no-]name=VALUE  text". */
+static void put_conf_key(const struct canp_opt *row)
+{
+	struct canp_strbuf sb = CANP_STRBUF_INIT;
+	char *save = NULL, *word, *value;
+
+	canp_opts_help_one(row, &sb);
+	word = sb.failed ? NULL : strtok_r(sb.buf, " \n", &save);
+	while (word && strncmp(word, "--", 2))
+		word = strtok_r(NULL, " \n", &save);
+	if (word) {
+		value = strchr(word, '=');
+		printf("*%s* = ", row->name);
+		put_scdoc(value ? value + 1 : "yes|no");
+		printf("\n\t");
+		while ((word = strtok_r(NULL, " \n", &save))) {
+			put_scdoc(word);
+			putchar(' ');
+		}
+		printf("\n\n");
+	}
+	canp_strbuf_fini(&sb);
+}
+
+/* All keys of canp.conf, also those that only the library reads: the options that do not belong to
+ * one job. */
+static void put_conf(void)
+{
+	const char *group = "";
+
+	for (unsigned t = 0; t < PROFILE_TABLES; t++)
+		for (unsigned i = 0; i < appliance_binds[t].table->nr; i++) {
+			const struct canp_opt *row = &appliance_binds[t].table->rows[i];
+
+			if (row->flags & CANP_OPT_F_JOB)
+				continue;
+			if (strcmp(group, row->group))
+				printf("## %s\n\n", row->group);
+			group = row->group;
+			put_conf_key(row);
+		}
 }
 
 static void put_symbol_of_shell(const char *name)
@@ -333,12 +411,20 @@ int main(int argc, char **argv)
 		put_names(argv[1][0] == 'p');
 		return 0;
 	}
+	if (argc == 3 && !strcmp(argv[1], "man") && !strcmp(argv[2], "canp.conf")) {
+		put_conf();
+		return 0;
+	}
 	if (argc == 3 &&
 	    (!strcmp(argv[1], "markdown") || !strcmp(argv[1], "man") || !strcmp(argv[1], "bash")))
 		return put_tool(argv[1], argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "zsh"))
+		return rows_zsh(tools, CANP_ARRAY_SIZE(tools), argv[2], stdin) ? 2 : 0;
+	if (argc == 3 && !strcmp(argv[1], "fish"))
+		return rows_fish(tools, CANP_ARRAY_SIZE(tools), argv[2], stdin) ? 2 : 0;
 	if (argc > 3 && argc <= 3 + COMMANDS_MAX && !strcmp(argv[1], "bash"))
 		return put_bash(argv[2], argv + 3, argc - 3);
 	fprintf(stderr, "usage: rows kconfig | names | profile | markdown TOOL | man TOOL | "
-			"bash TOOL [COMMAND]...\n");
+			"bash TOOL [COMMAND]... | zsh PROGRAM <HELP | fish PROGRAM <HELP\n");
 	return 2;
 }

@@ -144,4 +144,16 @@ open("damaged.canp", "wb").write(p)
 END
 bench 1 "a damaged log is refused" kernels --rounds 2 --round-ms 1 -k inflate -d damaged.canp
 has "and the reason told" err "damaged.canp: a member is damaged"
+
+# ---- the process pool ----
+bench 64 "pool: an unknown figure" pool --only speed
+bench 0 "pool --json" pool --rounds 2 --round-ms 10 --json
+eq "D49 D50 D51 D52 D53 pool has its figures" \
+	"$(json out '[f["figure"] for f in d["figures"] if f["figure"] != "python"]')" \
+	"['sync', 'sync_parked', 'batch', 'pipe', 'latency', 'latency_parked', 'payload', 'memory', 'idle', 'scale', 'crash']"
+eq "D51 parent and four workers stay below 10 MiB" \
+	"$(json out '[f["median"] < f["floor"] for f in d["figures"] if f["figure"] == "memory"]')" \
+	"[True]"
+eq "D52 an idle pool takes less than 0.5 % of a core" \
+	"$(json out '[f["median"] < 0.5 for f in d["figures"] if f["figure"] == "idle"]')" "[True]"
 e2e_end

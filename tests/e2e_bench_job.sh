@@ -132,7 +132,7 @@ fi
 
 echo "-- calls per file"
 if command -v strace >/dev/null; then
-	for n in 4 8; do
+	for n in 4 40; do
 		timeout "$E2E_TIMEOUT_S" strace -f -qq -c -o calls.$n -e trace=mmap,munmap,brk,mremap \
 			"$APP" run -q --cores 1 -d "$folder/data.dbc" -o o.$n \
 			"$folder/log_00000.canp" $(for i in $(seq $n); do
@@ -140,7 +140,10 @@ if command -v strace >/dev/null; then
 			done) 2>err
 		calls[$n]=$(awk '/ (mmap|munmap|brk|mremap)$/ { n += $4 } END { print n }' calls.$n)
 	done
-	eq "strace sees as many memory calls for 5 files as for 9" "${calls[4]}" "${calls[8]}"
+	# The heap moves a little with what is told meanwhile and at the end; one call a file would be 36.
+	more=$((calls[40] - calls[4]))
+	check "strace sees no memory calls for each file: $more more for 41 files than for 5" \
+		test $more -le 8 -a $more -ge -8
 else
 	skip "memory calls: strace is missing (make deps-test)"
 fi

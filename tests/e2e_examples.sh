@@ -22,6 +22,13 @@ has "B30 prints the peak in MB" "$T/out" '^peak memory usage: [1-9][0-9]*\.[0-9]
 eq "B30 its stages ran in order" "$(grep -o '^stage [123]' "$T/out" | tr '\n' ' ')" \
 	"stage 1 stage 2 stage 3 "
 
+example pool_basic "D63 H02"
+example pool_advanced "D63 H02"
+eq "D63 pool_advanced shows what it promises" "$(grep -c ' ok$' "$T/out")" 6
+example pool_benchmark "D63 H02"
+example pool_monitoring "D63 H02"
+has "D63 pool_monitoring prints the document's lines" "$T/out" '^Tasks completed: 27$'
+
 # On a machine that stands still for a moment it may take longer, so there are three tries.
 for try in 1 2 3; do
 	example batch
@@ -63,6 +70,10 @@ has "F10 the error side knows item and reason" "$T/out" '^item 100 failed in add
 example ordered_stream
 has "F07 F16 an infinite source is read in order until enough" "$T/out" \
 	'^50[0-9][0-9] results in order'
+
+example foreign_loop
+eq "E20 commands end in a foreign loop, shortest first, beside its own events" \
+	"$(sed 's/.*: //' "$T/out" | tr '\n' ' ')" "three two one yes "
 
 if [ -z "${CANP_NO_VALGRIND:-}" ] && command -v valgrind >/dev/null; then
 	for x in "$X"/*; do

@@ -1,8 +1,8 @@
 #!/bin/sh
 # e2e_install.sh [BIN]: `make install` into an empty DESTDIR, as a packager does it: the installed
 # programs start, the configuration is one the program accepts, the man pages render and list
-# exactly the options of --help, bash completes commands and options, a changed configuration
-# survives, and `make uninstall` leaves nothing else behind (the library: tests/e2e_lib_install.sh). BIN is the folder of the programs (default build/bin).
+# exactly the options of --help, every program has a page, canp.conf(5) lists every key, bash, zsh and
+# fish complete commands and options, a changed configuration survives, and `make uninstall` leaves nothing else behind (the library: tests/e2e_lib_install.sh). BIN is the folder of the programs (default build/bin).
 name=e2e_install
 bin=${1:-build/bin}
 build=$(dirname "$bin")
@@ -84,16 +84,40 @@ else
 		fi
 		[ -x "$D/usr/bin/$tool" ] || { echo "skip options of $tool: not built"; continue; }
 		case $tool in
-		canp-appliance) for c in run status; do "$D/usr/bin/$tool" $c --help; done ;;
+		# The options of a job are those of most commands, so each is counted once.
+		canp-appliance) for c in run status tune config; do "$D/usr/bin/$tool" $c --help; done ;;
 		# Each command has options of its own; the page lists them one command after the other.
 		canp-bench) for c in $(commands "$tool"); do "$D/usr/bin/$tool" "$c" --help; done ;;
 		*) "$D/usr/bin/$tool" --help ;;
 		esac >"$T/$tool.help"
 		options "$T/$tool.help" >"$T/$tool.want"
 		options "$T/$tool.txt" >"$T/$tool.have"
+		if [ "$tool" = canp-appliance ]; then
+			sort -u -o "$T/$tool.want" "$T/$tool.want"
+			sort -u -o "$T/$tool.have" "$T/$tool.have"
+		fi
 		check "$tool --help lists options" [ "$(wc -l <"$T/$tool.want")" -ge 7 ]
 		check "$tool(1) lists the options of --help" diff "$T/$tool.want" "$T/$tool.have"
 	done
+	for p in "$bin"/canp-*; do
+		check "${p##*/} has a page" [ -s "$D/usr/share/man/man1/${p##*/}.1" ]
+	done
+	for page in "$D"/usr/share/man/man[57]/*; do
+		n=$(basename "$page")
+		check "$n has name, synopsis, description" sh -c \
+			"[ \$(grep -Ec '^\.SH (NAME|SYNOPSIS|DESCRIPTION)' '$page') -eq 3 ]"
+		command -v man >/dev/null || { cp "$page" "$T/$n.txt"; continue; }
+		LC_ALL=C.UTF-8 MANWIDTH=400 man --warnings -l "$page" >"$T/$n.txt" 2>"$T/$n.err"
+		check "$n renders without a warning" [ ! -s "$T/$n.err" -a -s "$T/$n.txt" ]
+	done
+	if command -v man >/dev/null && [ -x "$build/release/rows" ]; then
+		"$build/release/rows" profile | sort >"$T/keys.want"
+		sed -n 's/^ \{7\}\([a-z0-9-]*\) = .*/\1/p' "$T/canp.conf.5.txt" | sort >"$T/keys.have"
+		check "there are keys" [ "$(wc -l <"$T/keys.want")" -ge 30 ]
+		check "H01 canp.conf(5) lists every key of a profile" diff "$T/keys.want" "$T/keys.have"
+	else
+		echo "skip keys of canp.conf(5): no man or no rows"
+	fi
 	for tool in canp-appliance canp-bench; do
 		commands "$tool" >"$T/cmds"
 		check "$tool(1) names every command of the overview" sh -c \
@@ -133,6 +157,67 @@ else
 	echo "skip completion: bash is not installed"
 fi
 
+zdir=$D/usr/share/zsh/vendor-completions
+fdir=$D/usr/share/fish/vendor_completions.d
+# long FILE TOOL: every long option that --help of the commands tells is in the file.
+long() {
+	{
+		"$D/usr/bin/$2" --help
+		for c in $(commands "$2"); do "$D/usr/bin/$2" "$c" --help; done
+	} >"$T/help"
+	options "$T/help" | sort -u | while read -r o; do
+		grep -Eq -- "(--| -l )$o([ ='{},]|\$)" "$1" || { echo "     | --$o"; exit 1; }
+	done
+}
+for p in "$bin"/canp-*; do
+	tool=${p##*/}
+	check "zsh: $tool is completed by its file" grep -qx "#compdef $tool" "$zdir/_$tool"
+	check "zsh: every option of $tool is in it" long "$zdir/_$tool" "$tool"
+	check "fish: every option of $tool is in its file" long "$fdir/$tool.fish" "$tool"
+done
+if command -v zsh >/dev/null; then
+	for p in "$bin"/canp-*; do
+		check "zsh parses the completion of ${p##*/}" zsh -n "$zdir/_${p##*/}"
+	done
+	# What the functions hand to zsh, by a stand-in: the specifications, one a line.
+	zspec() {
+		zsh -fc 'f=$1; shift; words=("$@"); CURRENT=$#
+			_arguments() { print -rl -- "$@" }
+			_describe() { print -rl -- ${(P)2} }
+			. $f' zsh "$zdir/_$1" "$@" >"$T/zspec"
+	}
+	zspec canp-appliance t
+	check "zsh offers commands with their text" grep -qx 'tune:measure .*' "$T/zspec"
+	zspec canp-appliance run --simd
+	check "zsh knows the choices of an option" grep -q '^--simd=\[.*:(auto scalar ' "$T/zspec"
+	check "zsh knows files" grep -q '^\*--dbc=\[.*:_files$' "$T/zspec"
+	check "zsh knows folders" grep -q -- '--output=\[.*:_files -/$' "$T/zspec"
+	check "zsh: an option of another command is not there" sh -c "! grep -q -- --budget '$T/zspec'"
+	zspec canp-appliance tune --
+	check "zsh: it is there where it belongs" grep -q '^--budget=' "$T/zspec"
+	zspec canp-gen --
+	check "zsh completes a program without commands" grep -q '^--workload=.*dense' "$T/zspec"
+else
+	echo "skip zsh: it is not installed"
+fi
+if command -v fish >/dev/null; then
+	for p in "$bin"/canp-*; do
+		check "fish parses the completion of ${p##*/}" fish --no-config -n "$fdir/${p##*/}.fish"
+	done
+	# fish_offers WANT LINE: what fish offers for the line, sorted, is exactly this.
+	fish_offers() {
+		have=$(HOME=$T fish --no-config -c "source '$fdir/${2%% *}.fish'; complete -C '$2'" \
+			2>/dev/null | cut -f1 | LC_ALL=C sort | tr '\n' ' ')
+		[ "$have" = "$1 " ] || { echo "     | $2: $have"; return 1; }
+	}
+	check "fish completes commands" fish_offers inspect "canp-appliance in"
+	check "fish completes options of a command" fish_offers --budget "canp-appliance tune --bud"
+	check "of that command only" fish_offers --bus "canp-appliance run --bu"
+	check "fish completes choices" fish_offers "--workload=dense" "canp-gen --workload=d"
+else
+	echo "skip fish: it is not installed"
+fi
+
 echo "cores = 1" >>"$D/etc/canp/canp.conf"
 check "make install over a changed configuration" run_make prefix=/usr install
 check "keeps it" grep -qx 'cores = 1' "$D/etc/canp/canp.conf"
@@ -142,7 +227,8 @@ check "leaves the changed configuration only" [ "$(installed)" = ./etc/canp/canp
 rm -rf "$D"
 
 check "make install with the default prefix" run_make install
-installed | sed 's#^\./usr/local/etc/#./etc/#; s#^\./usr/local/#./usr/#' | sort >"$T/local"
+installed | sed 's#^\./usr/local/etc/#./etc/#; s#^\./usr/local/#./usr/#
+	s#/zsh/site-functions/#/zsh/vendor-completions/#' | sort >"$T/local"
 check "puts the same files below /usr/local" diff "$T/list" "$T/local"
 check "make uninstall with the default prefix" run_make uninstall
 check "leaves nothing" [ -z "$(installed)" ]

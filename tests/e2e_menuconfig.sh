@@ -1,9 +1,12 @@
 #!/bin/sh
 # e2e_menuconfig.sh: `make menuconfig` as a person uses it, in a terminal made by tmux: it opens, `/`
-# finds a symbol, the value is changed and saved, and the next build and profile have the change.
-# Without a terminal it must end at once. Skips (77) without tmux or python3-kconfiglib.
+# finds symbols by name and by text, `?` shows the help, a value out of range is refused, values are
+# changed and saved, and the next build and profile have the change; what savedefconfig writes of it
+# gives the same configuration again. Without a terminal it must end at once. Skips (77) without tmux
+# or python3-kconfiglib. Usage: e2e_menuconfig.sh [BIN], BIN with a canp-appliance to check profiles.
 name=e2e_menuconfig
 MAKE=${MAKE:-make}
+bin=${1:-build/bin}
 unset MAKEFLAGS MFLAGS MAKELEVEL TMUX BUILD FLAVOUR KCONFIG_CONFIG
 passed=0
 failed=0
@@ -70,9 +73,24 @@ cp "$T/config" "$T/before"
 
 $S new-session -d -x 100 -y 40 "LC_ALL=C.UTF-8 TERM=screen $mk menuconfig; echo \"rc=\$?\" | tee $T/rc; sleep 60"
 check "it opens" sees 'canp-appliance configuration'
+keys / && keys 'no such symbol at all'
+check "/ says when there is nothing" sees 'No matches'
+keys Escape
+check "Escape leads back" sees 'Toggle show-help'
+keys / && sees 'Jump to symbol' && keys 'probe points'
+check "/ finds a symbol by a word of its text" sees 'CANP_USDT'
+keys Enter
+sees 'Static probe points' >/dev/null
+keys '?'
+check "? shows the help, with effect and when to change" sees 'When to change: say Y on'
+keys Escape
 check "/ finds a symbol by its name and it can be set" \
 	set_value MAX_CORES 'CANP_MAX_CORES' 'Most shards of a job' 16
 check "the new value is shown" sees '\(16\) Most shards of a job'
+keys Enter && sees 'Most shards' && keys C-u && keys -l 99999 && keys Enter
+check "a value out of range is refused with the range" sees '99999 is outside the range 1-256'
+keys Escape && keys Escape
+check "and the value stays" sees '\(16\) Most shards of a job'
 check "/ finds a run option" set_value RT_DEPTH 'CANP_RT_DEPTH' '\) depth' 9
 check "the new value is shown" sees '\(9\) depth'
 keys s
@@ -99,6 +117,18 @@ check "the header has the limit" grep -qx '#define CONFIG_CANP_MAX_CORES 16' \
 check "the next build" $mk -s "$T/build/release/rows"
 check "knows the new limit" sh -c \
 	"'$T/build/release/rows' markdown canp-appliance | grep -q -- '--cores=N.*0\.\.16 '"
+
+if [ -x "$bin/canp-appliance" ]; then
+	check "the program accepts the profile" "$bin/canp-appliance" --config-check "$T/build/canp.conf"
+else
+	echo "skip the program accepts the profile: $bin/canp-appliance is not built"
+fi
+check "savedefconfig" $mk -s savedefconfig SAVEDEFCONFIG="$T/saved"
+check "it writes what was changed and nothing else" sh -c \
+	"[ \"\$(sort '$T/saved' | tr '\n' ' ')\" = 'CONFIG_CANP_MAX_CORES=16 CONFIG_CANP_RT_DEPTH=9 ' ]"
+cp "$T/saved" "$T/again"
+check "olddefconfig completes it" $mk -s olddefconfig KCONFIG_CONFIG="$T/again"
+check "to the same configuration" cmp "$T/config" "$T/again"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

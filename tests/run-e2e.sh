@@ -16,6 +16,7 @@ for s in "$@"; do
 	arg=$bin
 	case $s in
 	*/e2e_idle.sh) arg=$tests/t_runtime ;;
+	*/e2e_process.sh) arg=$tests ;;
 	esac
 	{
 		timeout -k 10 "${CANP_E2E_TIMEOUT_S:-900}" bash "$s" "$arg"

@@ -23,14 +23,14 @@
 #include "core/command/command.h"
 #include "core/command/command_pool.h"
 
-static struct canp_cmd_run_mem *mem;
+static struct canp_cmd_execution *mem;
 static const struct canp_cmd_result *run(const struct canp_cmd_spec *s)
 {
 	const struct canp_cmd_result *r;
 
-	canp_cmd_run_free(mem);
+	canp_cmd_execute_free(mem);
 	mem = NULL;
-	assert_int_equal(canp_cmd_run(s, &mem, &r), 0);
+	assert_int_equal(canp_cmd_execute(s, &mem, &r), 0);
 	return r;
 }
 #define SH(text)                                                                                   \
@@ -49,7 +49,7 @@ static const struct canp_cmd_result *sh(const char *text)
 static int drop(void **state)
 {
 	(void)state;
-	canp_cmd_run_free(mem);
+	canp_cmd_execute_free(mem);
 	mem = NULL;
 	canp_cmd_spawn_old = false;
 	return 0;
@@ -70,8 +70,8 @@ static void E01_argv_is_exact_and_no_shell_looks_at_it(void **state)
 
 	(void)state;
 	assert_out(run(&s), "a b|$HOME|*|\"q'||\n|");
-	assert_int_equal(canp_cmd_run(&(struct canp_cmd_spec){0}, &mem,
-				      &(const struct canp_cmd_result *){0}),
+	assert_int_equal(canp_cmd_execute(&(struct canp_cmd_spec){0}, &mem,
+					  &(const struct canp_cmd_result *){0}),
 			 -EINVAL);
 }
 
@@ -89,6 +89,21 @@ static void E01_cwd_env_and_stdin(void **state)
 	assert_int_equal(r->status, CANP_CMD_COMPLETED);
 	assert_int_equal(r->out.total, 9 + 13 + 6);
 	assert_memory_equal(r->out.data, "/usr/lib\n1,two words,\nin\0put", 28);
+}
+
+static void E01_env_can_come_on_top_of_ours(void **state)
+{
+	const char *const env[] = {"CANP_TEST_A=new", NULL};
+	struct canp_cmd_spec s = {.argv = SH("echo $CANP_TEST_A,$CANP_TEST_B"), .env = env};
+
+	(void)state;
+	setenv("CANP_TEST_A", "old", 1);
+	setenv("CANP_TEST_B", "kept", 1);
+	assert_out(run(&s), "new,\n");
+	s.env_add = true;
+	assert_out(run(&s), "new,kept\n");
+	unsetenv("CANP_TEST_A");
+	unsetenv("CANP_TEST_B");
 }
 
 static void E01_stdin_is_empty_by_default_and_can_be_large(void **state)
@@ -252,7 +267,7 @@ static void E14_capture_keeps_head_and_tail_and_counts_exactly(void **state)
 
 static void E14_capture_against_a_model(void **state)
 {
-	char all[4000], buf[257], *want;
+	char all[4000], buf[257], buf2[257], copy[257], *want;
 	unsigned seed = 7;
 
 	(void)state;
@@ -261,7 +276,7 @@ static void E14_capture_against_a_model(void **state)
 	want = malloc(sizeof(all));
 	for (unsigned round = 0; round < 3000; round++) {
 		size_t cap = 2 + (unsigned)rand_r(&seed) % 255, n = (unsigned)rand_r(&seed) % 1200;
-		struct canp_cmd_output o;
+		struct canp_cmd_output o, o2;
 		struct cmd_capture c;
 
 		canp_cmd_capture_init(&c, buf, cap);
@@ -277,6 +292,15 @@ static void E14_capture_against_a_model(void **state)
 		assert_int_equal(o.total, n);
 		assert_int_equal(o.truncated, n > cap);
 		assert_int_equal(buf[cap], 42);
+		/* As if another process had captured it. */
+		memcpy(copy, o.data, o.len);
+		canp_cmd_capture_init(&c, buf2, cap);
+		canp_cmd_capture_add(&c, copy, o.len);
+		canp_cmd_capture_skip(&c, &o);
+		canp_cmd_capture_finish(&c, &o2);
+		assert_int_equal(o2.total, o.total);
+		assert_int_equal(o2.len, o.len);
+		assert_memory_equal(o2.data, copy, o.len);
 		if (n <= cap) {
 			assert_int_equal(o.len, n);
 			assert_memory_equal(o.data, all, n);
@@ -320,6 +344,21 @@ static void E14_children_get_no_descriptors_but_the_streams(void **state)
 	close(keep);
 }
 
+/* The SigIgn line of our own status. */
+static void own_ignored(char *out, size_t bytes)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[128];
+
+	out[0] = 0;
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, "SigIgn:\t", 8))
+			snprintf(out, bytes, "%.16s", line + 8);
+	fclose(f);
+	assert_int_equal(strlen(out), 16);
+}
+
 static void E14_signals_limits_group_and_nice_are_as_asked(void **state)
 {
 	struct canp_cmd_spec s = {
@@ -330,9 +369,12 @@ static void E14_signals_limits_group_and_nice_are_as_asked(void **state)
 		.nice = 3};
 	const struct canp_cmd_result *r;
 	sigset_t set, old;
-	char want[256];
+	char want[256], ignored[32];
+	/* What the caller of this program ignores stays ignored, and its nice value is added to. */
+	int nice_before = getpriority(PRIO_PROCESS, 0);
 
 	(void)state;
+	own_ignored(ignored, sizeof(ignored));
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGTERM);
@@ -342,7 +384,8 @@ static void E14_signals_limits_group_and_nice_are_as_asked(void **state)
 		canp_cmd_spawn_old = i;
 		r = run(&s);
 		snprintf(want, sizeof(want),
-			 "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n77\n3\nleader\n");
+			 "SigBlk:\t0000000000000000\nSigIgn:\t%s\n77\n%d\nleader\n", ignored,
+			 canp_min(nice_before + 3, 19));
 		assert_out(r, want);
 	}
 	signal(SIGPIPE, SIG_DFL);
@@ -507,6 +550,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(E01_argv_is_exact_and_no_shell_looks_at_it, drop),
 		cmocka_unit_test_teardown(E01_cwd_env_and_stdin, drop),
+		cmocka_unit_test_teardown(E01_env_can_come_on_top_of_ours, drop),
 		cmocka_unit_test_teardown(E01_stdin_is_empty_by_default_and_can_be_large, drop),
 		cmocka_unit_test_teardown(E01_timeout_ends_it, drop),
 		cmocka_unit_test_teardown(E01_one_that_ignores_sigterm_is_killed_after_grace, drop),

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@
 
 #include "core/base/clock.h"
 #include "core/command/command_pool.h"
+#include "core/process/process.h"
 #include "numa/topology.h"
 
 #define WAIT_MS 120000u
@@ -112,7 +114,11 @@ static void fake_kill(void *ctx, struct canp_cmd_call *c, int sig)
 	canp_cmd_call_end(c);
 }
 
-static const struct canp_cmd_backend fake = {"fake", fake_open, fake_close, fake_start, fake_kill};
+static const struct canp_cmd_backend fake = {.name = "fake",
+					     .open = fake_open,
+					     .close = fake_close,
+					     .start = fake_start,
+					     .kill = fake_kill};
 
 static void E02_backend_is_a_table_with_three_built_in(void **state)
 {
@@ -266,14 +272,170 @@ static void E19_default_executor_is_built_in_and_synchronous(void **state)
 	const char *const argv[] = {"/bin/echo", "plain", NULL};
 	struct canp_cmd_spec s = {.argv = argv};
 	const struct canp_cmd_result *r;
-	struct canp_cmd_run_mem *mem;
+	struct canp_cmd_execution *mem;
 
 	(void)state;
-	assert_int_equal(canp_cmd_run(&s, &mem, &r), 0);
+	assert_int_equal(canp_cmd_execute(&s, &mem, &r), 0);
 	assert_int_equal(r->status, CANP_CMD_COMPLETED);
 	assert_memory_equal(r->out.data, "plain\n", 6);
-	canp_cmd_run_free(mem);
+	canp_cmd_execute_free(mem);
 }
+
+/* ---- resident workers ---- */
+
+static void make_resident(unsigned workers)
+{
+	struct canp_cmd_config c = {
+		.mode = CANP_CMD_MODE_RESIDENT, .workers = workers, .capture_max = 2u << 20};
+
+	assert_int_equal(canp_cmd_pool_create(&c, &pool), 0);
+	assert_int_equal(canp_cmd_pool_start(pool, 0), 0);
+}
+
+static int worker_pids(int *pid, int max)
+{
+	struct canp_process_worker w[8];
+	int n = canp_process_pool_workers(canp_cmd_pool_workers(pool), w, max);
+
+	for (int i = 0; i < n; i++)
+		pid[w[i].index] = (int)w[i].pid;
+	return n;
+}
+
+static void E05_commands_run_through_the_same_resident_children(void **state)
+{
+	int before[8] = {0}, after[8] = {0};
+
+	(void)state;
+	make_resident(2);
+	assert_int_equal(worker_pids(before, 8), 2);
+	for (int i = 0; i < 30; i++) {
+		struct canp_future *f = push("echo $PPID");
+		const struct canp_cmd_result *r = wait_result(f);
+
+		assert_int_equal(r->exit_code, 0);
+		assert_true(r->lane < 2);
+		assert_int_equal(atoi(r->out.data), before[r->lane]);
+		canp_future_put(f);
+	}
+	assert_int_equal(worker_pids(after, 8), 2);
+	assert_memory_equal(before, after, sizeof(before));
+}
+
+static void E29_resident_pool_has_its_size(void **state)
+{
+	int pid[8];
+
+	(void)state;
+	for (unsigned n = 1; n <= 3; n += 2) {
+		make_resident(n);
+		assert_int_equal(worker_pids(pid, 8), (int)n);
+		teardown(NULL);
+	}
+}
+
+static void E30_workers_come_back_after_errors_and_are_replaced_when_dead(void **state)
+{
+	const char *const none[] = {"/nonexistent/x", NULL};
+	struct canp_cmd_spec s = {.argv = none};
+	int before[8] = {0}, after[8] = {0};
+	const struct canp_cmd_result *r;
+	struct canp_future *f;
+
+	(void)state;
+	make_resident(1);
+	worker_pids(before, 8);
+	assert_int_equal(canp_cmd_push(pool, &s, &f), 0);
+	r = wait_result(f);
+	assert_int_equal(r->why, CANP_CMD_ERR_IO);
+	assert_int_equal(r->error, -ENOENT);
+	assert_non_null(strstr(r->message, "/nonexistent/x"));
+	canp_future_put(f);
+	s = (struct canp_cmd_spec){.argv = (const char *const[]){"/bin/sleep", "1000", NULL},
+				   .timeout_ms = 100};
+	assert_int_equal(canp_cmd_push(pool, &s, &f), 0);
+	r = wait_result(f);
+	assert_int_equal(r->why, CANP_CMD_ERR_TIMEOUT);
+	assert_int_equal(r->term_signal, SIGTERM);
+	canp_future_put(f);
+	f = push("exec sleep 1000");
+	while (canp_future_status(f) == CANP_TASK_PENDING)
+		usleep(1000);
+	assert_int_equal(canp_future_cancel(f), 0);
+	assert_int_equal(wait_result(f)->why, CANP_CMD_ERR_CANCELLED);
+	canp_future_put(f);
+	worker_pids(after, 8);
+	assert_memory_equal(before, after, sizeof(before));
+	/* Its death is the failure of the command it had, and of no other. */
+	f = push("kill -9 $PPID; sleep 1000");
+	r = wait_result(f);
+	assert_int_equal(r->status, CANP_CMD_FAILED);
+	assert_int_equal(r->error, -EOWNERDEAD);
+	canp_future_put(f);
+	f = push("echo again");
+	r = wait_result(f);
+	assert_int_equal(r->exit_code, 0);
+	assert_memory_equal(r->out.data, "again\n", 6);
+	canp_future_put(f);
+	worker_pids(after, 8);
+	assert_int_not_equal(before[0], after[0]);
+}
+
+static void E31_messages_of_any_size_arrive_whole(void **state)
+{
+	static char big[1 << 20];
+	struct canp_cmd_spec s = {.argv = (const char *const[]){"/bin/cat", NULL},
+				  .in = {.kind = CANP_CMD_IO_DATA, .data = big}};
+	static const size_t sizes[] = {0, 1, 4095, 65536, sizeof(big)};
+	char **argv = calloc(5002, sizeof(*argv));
+	const struct canp_cmd_result *r;
+	struct canp_future *f;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(big); i++)
+		big[i] = (char)(i * 2654435761u >> 24);
+	make_resident(1);
+	for (unsigned i = 0; i < 5; i++) {
+		s.in.len = sizes[i];
+		assert_int_equal(canp_cmd_push(pool, &s, &f), 0);
+		r = wait_result(f);
+		assert_int_equal(r->exit_code, 0);
+		assert_int_equal(r->out.total, sizes[i]);
+		assert_memory_equal(r->out.data, big, sizes[i]);
+		canp_future_put(f);
+	}
+	/* Head and tail, cut by the worker. */
+	s.out.len = 1000;
+	assert_int_equal(canp_cmd_push(pool, &s, &f), 0);
+	r = wait_result(f);
+	assert_int_equal(r->out.total, sizeof(big));
+	assert_int_equal(r->out.len, 1000);
+	assert_memory_equal(r->out.data, big, 500);
+	assert_memory_equal(r->out.data + 500, big + sizeof(big) - 500, 500);
+	canp_future_put(f);
+	/* Many arguments, empty ones among them, and an environment of its own. */
+	argv[0] = (char *)"/bin/sh";
+	argv[1] = (char *)"-c";
+	argv[2] = (char *)"echo $# $A; printf '%s,' \"$1\" \"$4998\"";
+	for (int i = 3; i < 5001; i++)
+		argv[i] = (char *)(i % 2 ? "" : "arg");
+	s = (struct canp_cmd_spec){.argv = (const char *const *)argv,
+				   .env = (const char *const[]){"A=b c", NULL},
+				   .cwd = "/"};
+	assert_int_equal(canp_cmd_push(pool, &s, &f), 0);
+	r = wait_result(f);
+	assert_memory_equal(r->out.data, "4997 b c\narg,", 13);
+	canp_future_put(f);
+	free(argv);
+	/* What a worker does not have is refused, not guessed. */
+	s = (struct canp_cmd_spec){.argv = (const char *const[]){"/bin/cat", NULL},
+				   .in = {.kind = CANP_CMD_IO_FD, .fd = 0}};
+	assert_int_equal(canp_cmd_push(pool, &s, &f), 0);
+	assert_int_equal(wait_result(f)->error, -EOPNOTSUPP);
+	canp_future_put(f);
+}
+
+/* ---- foreign loop ---- */
 
 static unsigned ends;
 static void count_end(void *arg, struct canp_future *f, const struct canp_cmd_result *r)
@@ -284,14 +446,24 @@ static void count_end(void *arg, struct canp_future *f, const struct canp_cmd_re
 	ends++;
 }
 
+static int threads_now(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
 static void E20_foreign_loop_needs_one_descriptor_and_no_thread(void **state)
 {
 	struct canp_cmd_config c = {.concurrency_limit = 3, .foreign = true};
 	const char *const argv[] = {"/bin/sh", "-c", "sleep 0.01; echo x", NULL};
 	struct canp_cmd_spec s = {.argv = argv, .done = count_end, .arg = &ends};
 	struct pollfd p = {.events = POLLIN};
-	DIR *d;
-	int n = 0;
+	int before = threads_now();
 
 	(void)state;
 	assert_int_equal(canp_cmd_pool_create(&c, &pool), 0);
@@ -309,11 +481,7 @@ static void E20_foreign_loop_needs_one_descriptor_and_no_thread(void **state)
 	for (int i = 0; i < 3; i++)
 		canp_cmd_pool_dispatch(pool);
 	assert_int_equal(poll(&p, 1, 0), 0);
-	d = opendir("/proc/self/task");
-	while (readdir(d))
-		n++;
-	closedir(d);
-	assert_int_equal(n, 3); /* ".", "..", this thread */
+	assert_int_equal(threads_now(), before);
 	c.foreign = false;
 	teardown(NULL);
 	assert_int_equal(canp_cmd_pool_create(&c, &pool), 0);
@@ -367,6 +535,12 @@ int main(void)
 		cmocka_unit_test_teardown(E02_backend_is_a_table_with_three_built_in, teardown),
 		cmocka_unit_test_teardown(E03_a_child_per_command, teardown),
 		cmocka_unit_test_teardown(E04_reactors_share_the_queue, teardown),
+		cmocka_unit_test_teardown(E05_commands_run_through_the_same_resident_children,
+					  teardown),
+		cmocka_unit_test_teardown(E29_resident_pool_has_its_size, teardown),
+		cmocka_unit_test_teardown(
+			E30_workers_come_back_after_errors_and_are_replaced_when_dead, teardown),
+		cmocka_unit_test_teardown(E31_messages_of_any_size_arrive_whole, teardown),
 		cmocka_unit_test_teardown(E18_custom_executor_gets_config_returns_output, teardown),
 		cmocka_unit_test(E19_default_executor_is_built_in_and_synchronous),
 		cmocka_unit_test_teardown(E20_foreign_loop_needs_one_descriptor_and_no_thread,

@@ -159,7 +159,7 @@ static void F15_tasks_run_beside_a_pipe_on_the_same_reactors(void **state)
 	}
 	/* An endless pipe leaves the tasks their turns, and they leave it its. */
 	assert_true(wait_for(&ran, submitted));
-	assert_true(wait_for(&out.seen, out.seen + 1000));
+	assert_true(wait_for(&out.seen, __atomic_load_n(&out.seen, __ATOMIC_RELAXED) + 1000));
 	canp_pipe_stop(p);
 	assert_int_equal(canp_pipe_wait(p, 60000), 0);
 	assert_int_equal(out.seen, at);

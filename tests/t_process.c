@@ -99,6 +99,20 @@ static void D05_destroy_stops_and_closes_everything(void **state)
 	assert_true(pid_gone(w[0].pid) && pid_gone(w[1].pid));
 }
 
+static void D05_two_pools_end_in_any_order(void **state)
+{
+	process_pool_t *a = pool_n(1, 16), *b = pool_n(1, 16);
+
+	(void)state;
+	assert_int_equal(pool_submit_sync(a, task_rc, NULL, 0, NULL, 0, 0, NULL), 0);
+	pool_destroy(a); /* the other one's zygote has copies of its descriptors */
+	assert_int_equal(pool_submit_sync(b, task_rc, NULL, 0, NULL, 0, 0, NULL), 0);
+	a = pool_n(1, 16);
+	pool_destroy(b);
+	assert_int_equal(pool_submit_sync(a, task_rc, NULL, 0, NULL, 0, 0, NULL), 0);
+	pool_destroy(a);
+}
+
 static int task_size(void *in, size_t n, void **out, size_t *out_n, void *user)
 {
 	size_t want = (size_t)(uintptr_t)user;
@@ -707,6 +721,7 @@ int main(void)
 		cmocka_unit_test(D03_start_makes_ready_workers_once),
 		cmocka_unit_test(D04_stop_drains_then_kills),
 		cmocka_unit_test(D05_destroy_stops_and_closes_everything),
+		cmocka_unit_test(D05_two_pools_end_in_any_order),
 		cmocka_unit_test(D06_output_reaches_the_caller_with_its_exact_size),
 		cmocka_unit_test(D07_sync_submit_returns_the_result),
 		cmocka_unit_test(D07_functions_that_are_not_mapped_are_refused),

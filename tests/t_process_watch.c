@@ -116,7 +116,8 @@ static void D28_large_payload_is_the_same_memory_in_both_processes(void **state)
 		assert_int_equal(r.output_size, n);
 		f = r.output_data;
 		/* A page is in this process's table once it was looked at. */
-		assert_int_equal(((volatile char *)r.output_data)[n / 2], (char)((n / 2 >> 12) + 1));
+		assert_int_equal(((volatile char *)r.output_data)[n / 2],
+				 (char)((n / 2 >> 12) + 1));
 		if (frame_of(in)) {
 			assert_int_equal(f[0], frame_of(in));
 			assert_int_equal(f[1], frame_of(in + n / 2));
@@ -168,6 +169,72 @@ static void D28_nothing_leaks_from_the_heaps(void **state)
 	assert_int_equal(errno, ENOMEM);
 	assert_non_null(pool_alloc_payload(p, 15 << 20));
 	pool_free_payload(p, NULL);
+	pool_destroy(p);
+}
+
+/* Calls of malloc() in this process, and in a worker as it tells. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define COUNT_MALLOC 1
+static unsigned long mallocs;
+void *__libc_malloc(size_t n);
+void *malloc(size_t n);
+void *malloc(size_t n)
+{
+	__atomic_add_fetch(&mallocs, 1, __ATOMIC_RELAXED);
+	return __libc_malloc(n);
+}
+#else
+#define COUNT_MALLOC 0
+static unsigned long mallocs;
+#endif
+
+static int task_mallocs(void *in, size_t n, void **out, size_t *out_n, void *user)
+{
+	unsigned long *v = canp_process_alloc(sizeof(*v));
+
+	(void)in;
+	(void)n;
+	(void)user;
+	*v = mallocs;
+	*out = v;
+	*out_n = sizeof(*v);
+	return 0;
+}
+
+static void D54_no_task_costs_a_malloc(void **state)
+{
+	process_pool_t *p = pool_n(1, 128);
+	unsigned long before, here;
+	task_future_t *f[64];
+	task_desc_t d[64];
+	char in[1000] = {1};
+	task_result_t r;
+
+	(void)state;
+	if (!COUNT_MALLOC) {
+		pool_destroy(p);
+		skip();
+	}
+	memset(d, 0, sizeof(d));
+	for (int i = 0; i < 64; i++)
+		d[i] = (task_desc_t){
+			.func = task_mallocs, .input_data = in, .input_size = i % 2 ? 16 : 100};
+	pool_submit_sync(p, task_mallocs, in, sizeof(in), NULL, 0, 0, &r);
+	before = *(unsigned long *)r.output_data;
+	task_result_release(&r);
+	here = mallocs;
+	for (int k = 0; k < 50; k++) {
+		assert_int_equal(pool_submit_batch_into(p, d, 64, f), 0);
+		for (int i = 0; i < 64; i++) {
+			assert_int_equal(pool_future_wait(f[i], &r, UINT32_MAX), 0);
+			assert_int_equal(*(unsigned long *)r.output_data, before);
+		}
+		canp_process_future_put_batch(f, 64);
+		pool_submit_sync(p, task_mallocs, in, sizeof(in), NULL, 0, 5000, &r);
+		assert_int_equal(*(unsigned long *)r.output_data, before);
+		task_result_release(&r);
+	}
+	assert_int_equal(mallocs, here);
 	pool_destroy(p);
 }
 
@@ -795,6 +862,7 @@ int main(void)
 		cmocka_unit_test(D45_D47_no_line_is_torn_or_lost_over_rotations),
 		cmocka_unit_test(D46_the_environment_overrides_the_level),
 		cmocka_unit_test(D47_a_full_file_is_rotated),
+		cmocka_unit_test(D54_no_task_costs_a_malloc),
 		cmocka_unit_test(D54_the_heap_gives_back_what_it_got),
 		cmocka_unit_test(D58_counters_of_the_processor_or_a_reason),
 	};

@@ -16,8 +16,15 @@ check:
 
 ## e2e: runs the end-to-end tests, tests/e2e_*.sh
 E2E := $(filter-out tests/e2e_lib.sh,$(sort $(wildcard tests/e2e_*.sh)))
-e2e: all lib examples $(O)/tests/t_runtime
+e2e: all lib examples $(O)/tests/t_runtime $(O)/tests/t_process_host $(O)/tests/doc_pool_program
 	@sh tests/run-e2e.sh $(BIN) $(O)/tests $(E2E)
+
+# A program as the process pool's source document shows it: one include, -Wall -Werror.
+$(O)/tests/doc_pool_program: tests/doc_pool_program.c $(ARCHIVES)
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) -std=gnu11 -Wall -Werror -g -I. -Icore/process $(LD_$(FLAVOUR)) -o $@ $< $(ARCHIVES) \
+	-lz $(LIBS_SYS)
 
 ## demo: a dozen generated logs become a dataset, and DuckDB looks at it
 demo:
@@ -28,6 +35,12 @@ demo:
 ## soak: long runs with large logs, not part of check (see tests/soak.sh)
 soak: all
 	@bash tests/soak.sh $(BIN)
+
+## soak-pool: five minutes of random kills, stops and memory hogs among the workers of a pool
+soak: soak-pool
+soak-pool: $(O)/tests/t_process_chaos
+	@CANP_SOAK_S=300 timeout 900 $(O)/tests/t_process_chaos
+.PHONY: soak-pool
 
 .PHONY: check-unit check-asan check-tsan e2e lint kconfig-run readme-options
 
@@ -88,9 +101,9 @@ soak-bounded: $(O)/tests/t_bounded
 
 # ---- generated from the option rows --------------------------------------------------------------
 ROWS := $(O)/rows
-$(ROWS): $(call obj,kconfig/rows.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c \
+$(ROWS): $(call obj,kconfig/rows.c kconfig/rows_shell.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c \
 	tools/appliance_cfg.c tools/exec_cfg.c tools/gen_cfg.c tools/bench_cfg.c tools/top_cfg.c \
-	tools/appliance_status_cfg.c) $(O)/libcanp_base.a
+	tools/appliance_status_cfg.c tools/appliance_tune_cfg.c) $(O)/libcanp_base.a
 	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lm
 
 ## kconfig-run: renews kconfig/Kconfig.run after a change of option rows

@@ -20,7 +20,9 @@ int canp_cmd_schema(int argc, char **argv);
 int canp_cmd_caps(int argc, char **argv);
 int canp_cmd_doctor(int argc, char **argv);
 int canp_cmd_config(int argc, char **argv);
+int canp_cmd_config_check(int argc, char **argv); /* --config-check FILE... */
 int canp_cmd_status(int argc, char **argv);
+int canp_cmd_tune(int argc, char **argv);
 
 /* All options of a job and what they resolve to. */
 struct canp_job_cli {
@@ -39,6 +41,10 @@ struct canp_job_cli {
 
 /* Parses the arguments of a sub-command that plans jobs. -1 to go on, else the exit code. */
 int canp_job_cli_parse(struct canp_job_cli *c, const struct canp_tool *tool, int argc, char **argv);
+/* The same for a sub-command with options of its own beside those of a job; cfg as for
+ * canp_opt_bind. */
+int canp_job_cli_parse_own(struct canp_job_cli *c, const struct canp_tool *tool,
+			   const struct canp_opt_table *own, void *cfg, int argc, char **argv);
 /* Sets what --mode stands for where nothing was given by name. */
 void canp_job_cli_mode(struct canp_job_cli *c);
 /* Turns the option structs into c->job and chooses the kernels (--simd, CANP_CPU_DISABLE). -1 or an

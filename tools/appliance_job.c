@@ -14,6 +14,9 @@
 #include "simd/simd.h"
 #include "tools/appliance_cmd.h"
 
+/* --mode=memory */
+#define JOB_MEMORY_RUNS 32u
+
 static const char *join(const struct canp_opt_list *l, struct canp_strbuf *sb)
 {
 	for (unsigned i = 0; i < l->nr; i++)
@@ -125,6 +128,8 @@ static void resolve_machine(struct canp_job_cli *c)
 	j->mem_per_core = c->rt.mem_per_core;
 	j->writer_mem = c->rt.writer_mem;
 	j->pin = c->rt.pin;
+	/* A slow disk must not fill the arena with runs that wait for it. */
+	j->runs_max = c->in.mode == CANP_CFG_MODE_MEMORY ? JOB_MEMORY_RUNS : 0;
 	j->never_sleep = c->in.mode == CANP_CFG_MODE_LATENCY;
 	j->restrict_ops = c->rt.restrict_ops;
 	j->depth = c->in.depth;

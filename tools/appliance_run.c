@@ -10,6 +10,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/err.h"
+#include "io/hooks.h"
 #include "io/ingest_shard.h"
 #include "io/observe_job.h"
 #include "io/outdir.h"
@@ -389,6 +390,22 @@ static int run_job(struct canp_job_cli *c, struct canp_job *job)
 	return rc && !code ? CANP_EXIT_FATAL : code;
 }
 
+static int run_hooks(struct canp_job_cli *c, struct canp_strbuf *err)
+{
+	const struct canp_hooks_opts o = {
+		.on_publish = c->ui.on_publish,
+		.on_quarantine = c->ui.on_quarantine,
+		.out = c->job.out,
+		.jobs = c->ui.hook_jobs,
+		.timeout_ms = c->ui.hook_timeout / (uint64_t)CANP_NS_PER_MS,
+	};
+	int rc = canp_hooks_create(&o, &c->job.hooks);
+
+	if (rc)
+		canp_strbuf_printf(err, "cannot prepare the hooks: %s", canp_strerror(rc));
+	return rc;
+}
+
 int canp_cmd_run(int argc, char **argv)
 {
 	struct canp_strbuf err = CANP_STRBUF_INIT;
@@ -404,6 +421,10 @@ int canp_cmd_run(int argc, char **argv)
 		code = canp_tool_usage(&run_tool, "no INPUT given");
 	if (code < 0 && !c.job.out && !c.ui.dry_run)
 		code = canp_tool_usage(&run_tool, "no output folder given (-o DIR)");
+	if (code < 0 && !c.ui.dry_run && run_hooks(&c, &err)) {
+		fprintf(stderr, "canp-appliance: %s\n", err.buf);
+		code = CANP_EXIT_FATAL;
+	}
 	if (code < 0 &&
 	    canp_job_create(&c.job, c.ui.quiet ? NULL : canp_cmd_warn, &shown, &err, &job)) {
 		fprintf(stderr, "canp-appliance: %s\n", err.len ? err.buf : "cannot plan the job");
@@ -414,6 +435,7 @@ int canp_cmd_run(int argc, char **argv)
 	if (code < 0)
 		code = c.ui.dry_run ? dry_run(&c, job) : run_job(&c, job);
 	canp_job_destroy(job);
+	canp_hooks_destroy(c.job.hooks);
 	canp_strbuf_fini(&err);
 	canp_job_cli_fini(&c);
 	return code;

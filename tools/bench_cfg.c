@@ -27,6 +27,14 @@ static const struct canp_opt bench_kernels_rows[] = {
 };
 #undef CANP_OPT_STRUCT
 
+#define CANP_OPT_STRUCT canp_bench_pool_cfg
+static const struct canp_opt bench_pool_rows[] = {
+#define X CANP_OPT_ROW
+#include "tools/bench_pool.def"
+#undef X
+};
+#undef CANP_OPT_STRUCT
+
 #define CANP_OPT_STRUCT canp_bench_rt_cfg
 static const struct canp_opt bench_rt_rows[] = {
 #define X CANP_OPT_ROW
@@ -54,6 +62,13 @@ const struct canp_opt_table canp_bench_kernels_opt_table = {
 	.rows = bench_kernels_rows,
 	.nr = CANP_ARRAY_SIZE(bench_kernels_rows),
 	.cfg_bytes = sizeof(struct canp_bench_kernels_cfg),
+};
+
+const struct canp_opt_table canp_bench_pool_opt_table = {
+	.name = "bench pool",
+	.rows = bench_pool_rows,
+	.nr = CANP_ARRAY_SIZE(bench_pool_rows),
+	.cfg_bytes = sizeof(struct canp_bench_pool_cfg),
 };
 
 const struct canp_opt_table canp_bench_rt_opt_table = {

@@ -31,6 +31,12 @@ struct canp_bench_kernels_cfg {
 #undef X
 };
 
+struct canp_bench_pool_cfg {
+#define X CANP_OPT_FIELD
+#include "tools/bench_pool.def"
+#undef X
+};
+
 struct canp_bench_rt_cfg {
 #define X CANP_OPT_FIELD
 #include "tools/bench_rt.def"
@@ -81,6 +87,7 @@ extern const struct canp_opt_table canp_bench_compare_opt_table;
 extern const struct canp_opt_table canp_bench_opt_table;
 extern const struct canp_opt_table canp_bench_job_opt_table;
 extern const struct canp_opt_table canp_bench_kernels_opt_table;
+extern const struct canp_opt_table canp_bench_pool_opt_table;
 extern const struct canp_opt_table canp_bench_rt_opt_table;
 
 #endif

@@ -9,6 +9,7 @@
 int canp_bench_kernels(int argc, char **argv);
 int canp_bench_job(int argc, char **argv);
 int canp_bench_runtime(int argc, char **argv);
+int canp_bench_pool(int argc, char **argv);
 int canp_bench_run(int argc, char **argv);     /* job files, benchjob_main.c */
 int canp_bench_compare(int argc, char **argv); /* bench_compare.c */
 

@@ -26,6 +26,7 @@ static const struct canp_bench_rt_section sections[] = {
 	{"pipe", canp_bench_rt_flows},
 	{"event", canp_bench_rt_event},
 	{"monitor", canp_bench_rt_monitor},
+	{"cmd", canp_bench_rt_cmd},
 };
 /* clang-format on */
 

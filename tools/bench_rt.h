@@ -76,6 +76,7 @@ extern const struct canp_bench_rt_figure canp_bench_rt_flows[]; /* both: section
 extern const struct canp_bench_rt_figure canp_bench_rt_pairs[];
 extern const struct canp_bench_rt_figure canp_bench_rt_event[];
 extern const struct canp_bench_rt_figure canp_bench_rt_monitor[];
+extern const struct canp_bench_rt_figure canp_bench_rt_cmd[];
 
 /* Measures a figure and writes it. An exit code (bench_rt_row.c). */
 int canp_bench_rt_row(struct canp_bench_rt *rt, const struct canp_bench_rt_figure *f);

@@ -1,6 +1,8 @@
 /*
  * canp_appliance.c - the program: looks up the sub-command and hands over.
  */
+#include <string.h>
+
 #include "tools/appliance_cmd.h"
 #include "tools/toolcmd.h"
 
@@ -12,6 +14,7 @@ static const struct canp_tool_command commands[] = {
 	{"status", canp_cmd_status, "tell whether a job is well"},
 	{"caps", canp_cmd_caps, "what this machine offers and what would be used"},
 	{"doctor", canp_cmd_doctor, "check the machine and say how to fix it"},
+	{"tune", canp_cmd_tune, "measure the machine and propose a run profile"},
 	{"config", canp_cmd_config, "show the effective options and where they come from"},
 };
 
@@ -25,5 +28,8 @@ int main(int argc, char **argv)
 		.nr = CANP_ARRAY_SIZE(commands),
 	};
 
+	/* What other appliances call it; no command, so the overview does not list it. */
+	if (argc > 1 && !strcmp(argv[1], "--config-check"))
+		return canp_cmd_config_check(argc - 1, argv + 1);
 	return canp_tool_program(&program, argc, argv);
 }

@@ -14,6 +14,7 @@ static const struct canp_tool_command commands[] = {
 	{"compare", canp_bench_compare, "results of run: did it become slower?"},
 	{"kernels", canp_bench_kernels, "each hand-written kernel beside its portable form"},
 	{"job", canp_bench_job, "a whole job or a range of its stages, beside ISA-L or fio"},
+	{"pool", canp_bench_pool, "the process pool, beside pipes and Python's"},
 	{"runtime", canp_bench_runtime, "memory, tasks, pipelines, events, beside other libraries"},
 };
 

@@ -54,6 +54,27 @@ static void reverse(char *p, size_t n)
 	}
 }
 
+/* Moves the first n bytes of the ring to its end, by three reversals. */
+static void ring_rotate(struct cmd_capture *c, size_t n)
+{
+	size_t head = c->cap / 2, ring = c->cap - head;
+
+	reverse(c->buf + head, n);
+	reverse(c->buf + head + n, ring - n);
+	reverse(c->buf + head, ring);
+}
+
+void canp_cmd_capture_skip(struct cmd_capture *c, const struct canp_cmd_output *of)
+{
+	size_t ring = c->cap - c->cap / 2;
+
+	if (!of->truncated || of->len != c->cap || c->total != c->cap)
+		return;
+	/* The ring has to look as if all of it had gone through here. */
+	c->total = of->total;
+	ring_rotate(c, ring - (size_t)((of->total - c->cap / 2) % ring));
+}
+
 void canp_cmd_capture_finish(struct cmd_capture *c, struct canp_cmd_output *out)
 {
 	size_t head = c->cap / 2, ring = c->cap - head;
@@ -64,11 +85,7 @@ void canp_cmd_capture_finish(struct cmd_capture *c, struct canp_cmd_output *out)
 	out->len = out->truncated ? c->cap : (size_t)c->total;
 	out->head = out->truncated ? head : out->len;
 	if (out->truncated) {
-		size_t at = (size_t)((c->total - head) % ring);
-
-		/* Rotation by three reversals: the oldest byte of the ring comes first. */
-		reverse(c->buf + head, at);
-		reverse(c->buf + head + at, ring - at);
-		reverse(c->buf + head, ring);
+		/* The oldest byte of the ring comes first. */
+		ring_rotate(c, (size_t)((c->total - head) % ring));
 	}
 }

@@ -138,16 +138,13 @@ static int pool_memory(struct canp_cmd_pool *p)
 	p->slab_bytes = p->stride * p->nr_records;
 	p->slab = map_lazy(p->slab_bytes);
 	p->track = map_lazy((size_t)p->cfg.history * sizeof(*p->track));
-	p->free = canp_cmd_queue_create(p->nr_records);
-	if (!p->slab || !p->track || !p->free)
+	if (!p->slab || !p->track)
 		return -ENOMEM;
 	for (unsigned i = 0; i < CANP_PRIO_NR; i++) {
 		p->q[i] = canp_cmd_queue_create(p->nr_records);
 		if (!p->q[i])
 			return -ENOMEM;
 	}
-	for (uint32_t i = 0; i < p->nr_records; i++)
-		CANP_ASSERT(canp_cmd_queue_push(p->free, &i, 1));
 	return 0;
 }
 

@@ -46,6 +46,7 @@ enum cmd_state {
 };
 
 struct canp_cmd_call {
+	uint32_t next_free; /* atomic: index + 1; stays when the rest is cleared */
 	struct canp_cmd_pool *pool;
 	struct canp_future *f;
 	uint32_t index, refs;       /* refs atomic */
@@ -66,6 +67,9 @@ struct canp_cmd_call {
 	uint32_t run;
 	int pidfd, pipes[2];
 	struct cmd_spawn sp;
+	struct canp_future *task; /* mode resident */
+	void *request;
+	const char *const *envp;
 	char id_text[64], trace_text[80]; /* of its environment */
 };
 
@@ -113,8 +117,10 @@ struct canp_cmd_pool {
 	uint32_t nr_records;
 	size_t stride, slab_bytes;
 	char *slab;
-	struct canp_cmd_queue *free, *q[CANP_PRIO_NR];
-	uint64_t *track; /* id << 20 | errno << 4 | status */
+	struct canp_cmd_queue *q[CANP_PRIO_NR];
+	uint64_t free_head; /* atomic: records given back, last first: tag << 32 | index + 1 */
+	uint32_t fresh;     /* atomic: records ever used */
+	uint64_t *track;    /* id << 20 | errno << 4 | status */
 	uint32_t track_mask;
 	uint32_t refs;      /* atomic: the pool and its records out */
 	bool started, gone; /* gone: no submits any more (atomic) */
@@ -175,10 +181,20 @@ void canp_cmd_kick(struct cmd_lane *l);
 void canp_cmd_kick_some(struct canp_cmd_pool *p, uint32_t n);
 /* Sets or moves the call's deadline; 0 takes it away. */
 void canp_cmd_deadline(struct canp_cmd_call *c, uint64_t at_ns, void (*fn)(struct canp_timer *t));
+
+/* ---- cmd_call.c ---- */
+/* The call is this lane's now, with a permit: starts it, or ends it (false) when it is over. */
+bool canp_cmd_begin(struct cmd_lane *l, struct canp_cmd_call *c);
 /* Asks for the end of a running call: SIGTERM now, SIGKILL after its grace. */
 void canp_cmd_interrupt(struct canp_cmd_call *c, enum canp_cmd_error reason);
-/* A call that did not run (cancelled, timed out in the queue) or has just ended. */
+/* A call that did not run (as its result says) or has just ended. */
 void canp_cmd_finish(struct canp_cmd_call *c);
+/* A call that never ran, or will not run again. */
+void canp_cmd_drop(struct canp_cmd_call *c, enum canp_cmd_error why, int error);
+/* What others sent to the lane: one that is due later, a cancel, an end (other backends). */
+void canp_cmd_schedule(struct cmd_lane *l, struct canp_cmd_call *c);
+void canp_cmd_cancel(struct cmd_lane *l, struct canp_cmd_call *c);
+void canp_cmd_over(struct canp_cmd_call *c);
 
 /* ---- cmd_process.c: the backend of modes process and thread ---- */
 extern const struct canp_cmd_backend canp_cmd_process, canp_cmd_thread, canp_cmd_resident;

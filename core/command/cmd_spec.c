@@ -133,7 +133,7 @@ const char *canp_cmd_env_get(const char *const *env, const char *name)
 {
 	size_t n = strlen(name);
 
-	for (env = env ? env : (const char *const *)environ; env && *env; env++) {
+	for (env = env ? env : (const char *const *)environ; *env; env++) {
 		if (!strncmp(*env, name, n) && (*env)[n] == '=')
 			return *env + n + 1;
 	}
@@ -165,11 +165,39 @@ static bool trace_given(const struct canp_trace_ctx *t)
 	return memcmp(t->trace_id, none, sizeof(none)) != 0;
 }
 
+static bool env_hides(const char *const *env, const char *var)
+{
+	size_t n = strcspn(var, "=");
+
+	for (; *env; env++) {
+		if (!strncmp(*env, var, n) && (*env)[n] == '=')
+			return true;
+	}
+	return false;
+}
+
+/* What the pool itself sets is not taken over; `hide`: nor is what these name. */
+static int env_copy(const char *const *from, const char *const *hide, bool trace, char **envp,
+		    unsigned *n)
+{
+	for (; from && *from; from++) {
+		if (!strncmp(*from, "CANP_CMD_ID=", 12) ||
+		    (trace && !strncmp(*from, "TRACEPARENT=", 12)) ||
+		    (hide && env_hides(hide, *from)))
+			continue;
+		if (*n >= CMD_ENV_MAX)
+			return -E2BIG;
+		envp[(*n)++] = (char *)(uintptr_t)*from;
+	}
+	return 0;
+}
+
 int canp_cmd_env(struct canp_cmd_call *c, char **envp)
 {
-	const char *const *from = c->spec.env ? c->spec.env : (const char *const *)environ;
+	const char *const *own = c->spec.env, *const *callers = (const char *const *)environ;
 	bool trace = trace_given(&c->spec.trace);
 	unsigned n = 0;
+	int rc = 0;
 
 	/* First: cmd_kill.c looks for it at the beginning. */
 	snprintf(c->id_text, sizeof(c->id_text), "CANP_CMD_ID=%llx-%llu",
@@ -179,14 +207,12 @@ int canp_cmd_env(struct canp_cmd_call *c, char **envp)
 		trace_text(&c->spec.trace, c->trace_text, sizeof(c->trace_text));
 		envp[n++] = c->trace_text;
 	}
-	for (; from && *from; from++) {
-		if (!strncmp(*from, "CANP_CMD_ID=", 12) ||
-		    (trace && !strncmp(*from, "TRACEPARENT=", 12)))
-			continue;
-		if (n >= CMD_ENV_MAX)
-			return -E2BIG;
-		envp[n++] = (char *)(uintptr_t)*from;
-	}
+	if (own)
+		rc = env_copy(own, NULL, trace, envp, &n);
+	if (!rc && (!own || c->spec.env_add))
+		rc = env_copy(callers, own, trace, envp, &n);
+	if (rc)
+		return rc;
 	envp[n] = NULL;
 	return 0;
 }
@@ -227,6 +253,8 @@ const char *canp_cmd_path(struct cmd_lane *l, const struct canp_cmd_spec *s)
 	if (strchr(name, '/'))
 		return name;
 	dirs = canp_cmd_env_get(s->env, "PATH");
+	if (!dirs && s->env_add)
+		dirs = canp_cmd_env_get(NULL, "PATH");
 	if (!dirs || !*dirs)
 		dirs = PATH_DEFAULT;
 	if (n < 256 && !strcmp(l->path_of, name) && !strcmp(l->path_env, dirs) &&

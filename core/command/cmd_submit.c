@@ -1,9 +1,9 @@
 /*
  * cmd_submit.c - records and the way of a command into the queue; status by id.
  *
- * Records are numbered and handed out oldest first, so what a stale number could meet stays empty
- * for long. Room in the queue is a counter that is raised before the push and lowered after the
- * pop; who waits for room sleeps on a futex that every pop with waiters changes.
+ * Records are numbered; those that were used last are used again first, so a pool that is seldom
+ * full keeps to little memory. Room in the queue is a counter that is raised before the push and
+ * lowered after the pop; who waits for room sleeps on a futex that every pop with waiters changes.
  *
  * Status by id: ids count up, and an id's entry is at its low bits in a table that is larger than
  * the number of records. A new id skips entries whose command is not over, so those stay right and
@@ -38,7 +38,7 @@ void canp_cmd_track(struct canp_cmd_pool *p, uint64_t id, enum canp_cmd_status s
 		;
 }
 
-enum canp_cmd_status canp_cmd_status(const struct canp_cmd_pool *p, uint64_t id, int *error)
+enum canp_cmd_status canp_cmd_id_status(const struct canp_cmd_pool *p, uint64_t id, int *error)
 {
 	uint64_t w = __atomic_load_n(&p->track[id & p->track_mask], __ATOMIC_ACQUIRE);
 
@@ -119,7 +119,6 @@ void canp_cmd_pool_unref(struct canp_cmd_pool *p)
 {
 	if (__atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	canp_cmd_queue_destroy(p->free);
 	for (unsigned i = 0; i < CANP_PRIO_NR; i++)
 		canp_cmd_queue_destroy(p->q[i]);
 	if (p->slab)
@@ -131,10 +130,44 @@ void canp_cmd_pool_unref(struct canp_cmd_pool *p)
 	free(p);
 }
 
+/* The one that was given back last is the one whose memory is nearest. */
+static uint32_t record_take(struct canp_cmd_pool *p)
+{
+	uint64_t head = __atomic_load_n(&p->free_head, __ATOMIC_ACQUIRE), new;
+	uint32_t i;
+
+	while ((uint32_t)head) {
+		i = (uint32_t)head - 1;
+		/* Stale when another thread takes it meanwhile: then the tag differs. */
+		new = __atomic_load_n(&cmd_call_at(p, i)->next_free, __ATOMIC_RELAXED);
+		new |= ((head >> 32) + 1) << 32;
+		if (__atomic_compare_exchange_n(&p->free_head, &head, new, true, __ATOMIC_ACQUIRE,
+						__ATOMIC_ACQUIRE))
+			return i;
+	}
+	i = __atomic_load_n(&p->fresh, __ATOMIC_RELAXED);
+	while (i < p->nr_records &&
+	       !__atomic_compare_exchange_n(&p->fresh, &i, i + 1, true, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED))
+		;
+	return i;
+}
+
+static void record_give(struct canp_cmd_pool *p, struct canp_cmd_call *c)
+{
+	uint64_t head = __atomic_load_n(&p->free_head, __ATOMIC_RELAXED), new;
+	uint32_t i = c->index;
+
+	do {
+		__atomic_store_n(&c->next_free, (uint32_t)head, __ATOMIC_RELAXED);
+		new = (head & ~0xffffffffull) | (i + 1);
+	} while (!__atomic_compare_exchange_n(&p->free_head, &head, new, true, __ATOMIC_RELEASE,
+					      __ATOMIC_RELAXED));
+}
+
 static void record_put(struct canp_cmd_call *c)
 {
 	struct canp_cmd_pool *p = c->pool;
-	uint32_t i = c->index;
 
 	free(c->big);
 	c->big = NULL;
@@ -144,7 +177,7 @@ static void record_put(struct canp_cmd_call *c)
 			madvise(c->cap[k].buf, canp_align_up((size_t)p->cfg.capture_max, 4096u),
 				MADV_DONTNEED);
 	}
-	canp_cmd_queue_push(p->free, &i, 1);
+	record_give(p, c);
 	canp_cmd_pool_unref(p);
 }
 
@@ -175,10 +208,11 @@ static int call_make(struct canp_cmd_pool *p, const struct canp_cmd_spec *s, boo
 	uint32_t i;
 	int rc;
 
-	if (!canp_cmd_queue_pop(p->free, &i))
+	i = record_take(p);
+	if (i == p->nr_records)
 		return -ENOBUFS;
 	c = cmd_call_at(p, i);
-	memset(c, 0, sizeof(*c));
+	memset(&c->pool, 0, sizeof(*c) - offsetof(struct canp_cmd_call, pool));
 	c->pool = p;
 	c->index = i;
 	c->refs = 2;

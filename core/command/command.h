@@ -4,7 +4,7 @@
  * Arguments are handed over exactly as given; no shell is involved. A zeroed spec with argv is
  * complete: standard input from /dev/null, standard output and error captured within the default
  * limit, no timeout, a process group of its own, every descriptor above 2 closed, signals as after
- * login. Threads: plain data; canp_cmd_run() from any thread but a reactor.
+ * login. Threads: plain data; canp_cmd_execute() from any thread but a reactor.
  */
 #ifndef CANP_COMMAND_COMMAND_H
 #define CANP_COMMAND_COMMAND_H
@@ -50,6 +50,7 @@ struct canp_cmd_result;
 struct canp_cmd_spec {
 	const char *const *argv; /* NULL-terminated; argv[0] is searched in PATH without a '/' */
 	const char *const *env;  /* NULL-terminated NAME=value; NULL: the caller's environment */
+	bool env_add;            /* env comes on top of the caller's instead of in its place */
 	const char *cwd;         /* NULL: the caller's */
 	struct canp_cmd_stream in, out, err;
 	uint64_t timeout_ms;  /* of the run, from its start; 0: none */
@@ -118,11 +119,12 @@ struct canp_cmd_result {
 };
 
 /* Runs one command and waits for it. *r lives in buffers of *mem, which the caller gives back with
- * canp_cmd_run_free(). 0: it ran (see r->status); -errno: no memory or descriptors, bad spec. */
-struct canp_cmd_run_mem;
-int canp_cmd_run(const struct canp_cmd_spec *spec, struct canp_cmd_run_mem **mem,
-		 const struct canp_cmd_result **r);
-void canp_cmd_run_free(struct canp_cmd_run_mem *mem);
+ * canp_cmd_execute_free(). 0: it ran (see r->status); -errno: no memory or descriptors, bad spec.
+ */
+struct canp_cmd_execution;
+int canp_cmd_execute(const struct canp_cmd_spec *spec, struct canp_cmd_execution **mem,
+		     const struct canp_cmd_result **r);
+void canp_cmd_execute_free(struct canp_cmd_execution *mem);
 
 /* Why `name` cannot be executed, for people: what was looked at, where, and the errors. 0: it can.
  * env as in the spec. */

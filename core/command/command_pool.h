@@ -19,6 +19,7 @@ CANP_BEGIN_DECLS
 struct canp_metrics;
 struct canp_cmd_pool;
 struct canp_cmd_call;
+struct canp_process_pool;
 
 /* PROCESS: one lane starts one child per command. THREAD: each of `workers` lanes (threads, or the
  * reactors of exec) starts its share. RESIDENT: `workers` resident children start the commands. */
@@ -33,6 +34,7 @@ struct canp_cmd_backend {
 	 * the result is filled; -errno: it could not be started. */
 	int (*start)(void *ctx, struct canp_cmd_call *c);
 	void (*kill)(void *ctx, struct canp_cmd_call *c, int sig); /* may be NULL */
+	void (*end)(void *ctx, struct canp_cmd_call *c); /* on the lane, after an end; or NULL */
 };
 extern const struct canp_cmd_backend *const canp_cmd_backends[3]; /* by mode */
 const struct canp_cmd_spec *canp_cmd_call_spec(const struct canp_cmd_call *c);
@@ -92,12 +94,15 @@ int canp_cmd_discard(struct canp_cmd_pool *p, struct canp_future *f);
 const struct canp_cmd_result *canp_cmd_result(const struct canp_future *f);
 uint64_t canp_cmd_id(const struct canp_future *f);
 /* By id, also after the future was put, for the last `history` ids. *error: why it failed. */
-enum canp_cmd_status canp_cmd_status(const struct canp_cmd_pool *p, uint64_t id, int *error);
+enum canp_cmd_status canp_cmd_id_status(const struct canp_cmd_pool *p, uint64_t id, int *error);
 
 /* Foreign loop: readable means dispatch, which returns how much it did. -EINVAL otherwise. */
 int canp_cmd_pool_fd(const struct canp_cmd_pool *p);
 int canp_cmd_pool_dispatch(struct canp_cmd_pool *p);
 int canp_cmd_pool_set_limit(struct canp_cmd_pool *p, unsigned limit);
+
+/* The worker processes of mode RESIDENT (size, pids, health: core/process/process.h); else NULL. */
+struct canp_process_pool *canp_cmd_pool_workers(const struct canp_cmd_pool *p);
 
 struct canp_cmd_stats {
 	struct canp_exec_stats tasks; /* of the futures: completed + failed + live = total */

@@ -108,7 +108,7 @@ static int sizes_plan(struct canp_pipe *p, uint32_t blocks_max, struct canp_strb
 	if (p->o.no_adaptive_batching)
 		p->rows_max = canp_min(p->rows_max, p->o.batch_items);
 	else if (p->o.mode == CANP_PIPE_MEMORY)
-		p->rows_max = canp_min(p->rows_max, 4 * p->o.batch_items);
+		p->rows_max = canp_min(p->rows_max, canp_max(4 * p->o.batch_items, 32u));
 	rows = bytes / p->limit / p->item_bytes;
 	p->rows_max = (uint32_t)canp_max(canp_min((uint64_t)p->rows_max, rows), 1ull);
 	p->limit = (uint32_t)canp_min((uint64_t)p->limit, bytes / p->item_bytes);

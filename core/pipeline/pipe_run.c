@@ -172,10 +172,11 @@ static void adapt(struct canp_pipe *p, const struct pipe_flight *f)
 	batch = __atomic_load_n(&p->batch, __ATOMIC_RELAXED);
 	if (!p->o.no_adaptive_batching) {
 		uint64_t want = ((uint64_t)p->o.target_ns << COST_SHIFT) / cost;
-		uint64_t low = canp_max(batch / 2, 1ull);
 
+		/* Up step by step, down at once: a batch too long holds up the other cores. */
 		want = canp_min(want, 2 * batch);
-		batch = canp_max(canp_min(want, (uint64_t)p->rows_max), low);
+		batch = canp_min(want, (uint64_t)p->rows_max);
+		batch = canp_max(batch, 1ull);
 		__atomic_store_n(&p->batch, (uint32_t)batch, __ATOMIC_RELAXED);
 	}
 	ns = cost * batch >> COST_SHIFT;

@@ -6,16 +6,21 @@
  * How it runs. Sources are asked for batches of items as long as there are credits (batches, items
  * and bytes in flight are bounded, and taken at the source, returned by the sink: nothing in
  * between can grow). A batch has a sequence number and runs through its operators to completion on
- * one core where they are parallel; a serial operator has a home core and takes batches in sequence
- * through a window indexed by the number. Batches are so long that handing one to another core is
- * worth it: the target is CANP_PIPE_TARGET_NS of work, and work below that stays where it is.
+ * one core where they are parallel. A serial operator takes batches in sequence, through a window
+ * indexed by the number, on the core that has the next one: an idle core comes for it, so serial
+ * operators run side by side without a home. Batches are so long that handing one to another core
+ * is worth it: the target is CANP_PIPE_TARGET_NS of work; batches that are worth less than a few
+ * microseconds, even at their longest, stay on the first core.
  *
  * Items are records of a fixed size per edge, copied in and out by value. Results arrive in the
  * order of the source's items, whatever ran where (unless `unordered`).
  *
+ * Several sources fly together: a batch has as many items of each, until one ends. MERGE therefore
+ * brings n items of the first input, then n of the second, and so on.
+ *
  * Threads: build on one thread; run, start, next, push and stop from any thread that is not a
  * reactor, operators' functions run on reactors (or where the executor kind says) and must not
- * block.
+ * block (with THREADS they may). An executor that was given must outlive the pipe.
  */
 #ifndef CANP_PIPELINE_PIPELINE_H
 #define CANP_PIPELINE_PIPELINE_H
@@ -63,7 +68,7 @@ struct canp_pipe_opts {
 	unsigned max_workers;      /* reactors, threads or processes when made [4] */
 	uint32_t max_memory_items; /* items in flight [10000; processes a quarter of it] */
 	uint64_t max_memory_bytes; /* bytes of items in flight [64 MiB] */
-	unsigned pipeline_depth;   /* batches of a source and worker in flight [3] */
+	unsigned pipeline_depth;   /* batches in flight for each worker, 64 in all [3; memory 1] */
 	bool no_adaptive_batching; /* adaptive_batching = false */
 	uint32_t batch_items;      /* first (or fixed) items of a batch, 1..256 [by mode] */
 	uint32_t target_ns;        /* work a batch should be [CANP_PIPE_TARGET_NS] */
@@ -73,7 +78,7 @@ struct canp_pipe_opts {
 	bool no_async_execution;      /* enable_async_execution = false: SERIAL when AUTO */
 	bool no_shared_monitoring;    /* no session of the shared monitor */
 	bool no_async_events;         /* no OP_* events */
-	struct canp_monitor *monitor; /* NULL: the process's own */
+	struct canp_monitor *monitor; /* NULL: the process's own, the only one there is */
 	struct canp_events *events;   /* NULL: none are emitted */
 };
 
@@ -83,7 +88,8 @@ void canp_pipe_opts_resolve(struct canp_pipe_opts *o);
  * REACTOR otherwise. */
 enum canp_pipe_exec canp_pipe_choose(const struct canp_pipe_opts *o, bool wants_isolation);
 
-/* What becomes of items an operator fails on. */
+/* What becomes of items an operator fails on. A source that fails is at its end (RETRY: after it
+ * was asked `retries` times more). A worker process that dies fails its batch with -EOWNERDEAD. */
 enum canp_pipe_policy {
 	CANP_PIPE_FAIL_FAST,   /* the run ends with the error; what is in flight is dropped */
 	CANP_PIPE_SKIP,        /* the item is dropped and counted */
@@ -100,8 +106,11 @@ struct canp_pipe_dead {
 
 enum canp_pipe_kind { CANP_PIPE_SOURCE, CANP_PIPE_MAP, CANP_PIPE_FILTER, CANP_PIPE_SINK };
 enum canp_pipe_join {
-	CANP_PIPE_MERGE, /* items of all inputs, one input after the other for each number */
-	CANP_PIPE_ZIP,   /* one item of each input, behind each other in one record */
+	/* Items of all inputs, which have one size, one input after the other for each number. */
+	CANP_PIPE_MERGE,
+	/* One item of each input, of the same number, behind each other in one record without gaps;
+	 * those that an input lacks are dropped. */
+	CANP_PIPE_ZIP,
 };
 
 struct canp_pipe_op {
@@ -112,8 +121,10 @@ struct canp_pipe_op {
 	enum canp_pipe_join join;
 	bool isolate; /* wants PROCESSES */
 	enum canp_pipe_policy policy;
-	unsigned retries;                                           /* [3] */
-	void (*on_dead)(void *arg, const struct canp_pipe_dead *d); /* where the operator runs */
+	unsigned retries; /* [3] */
+	/* Where the operator runs, on several cores at once if it does; never in a worker process.
+	 */
+	void (*on_dead)(void *arg, const struct canp_pipe_dead *d);
 	void *arg; /* of all functions below; the caller keeps it alive */
 	/* One of these, by kind. Negative results are errors of the item (or of the source). */
 	/* Up to max items: how many, 0: end, -EAGAIN: none now, asked again after a push or 1 ms.
@@ -157,10 +168,12 @@ int canp_pipe_build(struct canp_pipe *p, struct canp_strbuf *err);
 void canp_pipe_destroy(struct canp_pipe *p);
 
 /* To the end of all sources: 0, the first error of a FAIL_FAST operator or source, or -ECANCELED.
- * May be run again afterwards. */
+ * May be run again afterwards; counters go on. -EINVAL: no sink. */
 int canp_pipe_run(struct canp_pipe *p);
-/* The same without waiting; *f (may be NULL) completes with the result. -EBUSY: it runs. */
+/* The same without waiting (SERIAL and PROCESSES: on a thread made for it); *f (may be NULL)
+ * completes with the result, cancelling it cancels the run. -EBUSY: it runs. */
 int canp_pipe_start(struct canp_pipe *p, struct canp_future **f);
+/* Until it ended: the result of the last run, or -ETIMEDOUT. UINT32_MAX: for ever. */
 int canp_pipe_wait(struct canp_pipe *p, uint32_t timeout_ms);
 /* No more items are taken, those in flight are finished. Any thread. */
 void canp_pipe_stop(struct canp_pipe *p);
@@ -171,7 +184,7 @@ void canp_pipe_cancel(struct canp_pipe *p);
 int canp_pipe_next(struct canp_pipe *p, void *items, uint32_t max, uint32_t timeout_ms);
 /* Pushes one item into a pipe whose source was added with next == NULL. *f (may be NULL) completes
  * when the item left the pipe: 0, or its error; dropped by a filter: -ENODATA. -EAGAIN: no credit;
- * -EPIPE: stopped. canp_pipe_stop() ends the source. */
+ * -EPIPE: stopped or not started. canp_pipe_stop() ends the source, which must be the only one. */
 int canp_pipe_push(struct canp_pipe *p, const void *item, struct canp_future **f);
 
 struct canp_pipe_op_stats {

@@ -60,7 +60,7 @@ static void config_counts(struct canp_process_config *c, unsigned cpus)
 
 static int config_fill(struct canp_process_pool *p, const struct canp_process_config *c)
 {
-	const char *level = getenv("PROCESS_POOL_LOG_LEVEL");
+	int level = canp_process_log_env();
 	struct canp_topology *t;
 	int rc;
 
@@ -93,8 +93,8 @@ static int config_fill(struct canp_process_pool *p, const struct canp_process_co
 	default_u32(&p->cfg.restart_max, 5);
 	default_u32(&p->cfg.restart_window_ms, 10000);
 	default_u32(&p->cfg.log_keep, 5);
-	if (level && *level >= '0' && *level <= '4')
-		p->cfg.log_level = *level - '0';
+	if (level >= 0)
+		p->cfg.log_level = level;
 	if (p->cfg.limits) {
 		p->limits = *p->cfg.limits;
 		p->cfg.limits = &p->limits;

@@ -84,8 +84,7 @@ struct canp_process_task {
 	enum canp_task_prio priority;
 	uint32_t timeout_ms; /* from submit to end; 0: task_timeout of the pool */
 	struct canp_trace_ctx trace;
-	/* Extensions of the trailing kind: called once after the end, on the supervisor's thread;
-	 * it must not block. */
+	/* Called once after the end, on the supervisor's thread; it must not block. */
 	void (*done)(struct canp_future *f, void *done_arg);
 	void *done_arg;
 };
@@ -226,7 +225,8 @@ enum canp_task_status canp_process_task_status(struct canp_process_pool *pool, u
  * ENOMEM. Aligned to 64. Not freed by the task's end. */
 void *canp_process_pool_alloc(struct canp_process_pool *pool, size_t size);
 void canp_process_pool_free(struct canp_process_pool *pool, void *p); /* NULL is allowed */
-/* Readable (an eventfd) once tasks ended that have a `done`; -1 before the first use. Read it. */
+/* An eventfd that is readable once a task ended after the first call of this function; its value is
+ * how many did. Reading it makes it unreadable again; it belongs to the pool. */
 int canp_process_pool_fd(struct canp_process_pool *pool);
 
 /* ---- inside a task ---- */
@@ -295,8 +295,9 @@ int canp_process_pool_rotate_log(struct canp_process_pool *pool);
 void canp_process_log(struct canp_process_pool *pool, int level, const char *fmt, ...)
 	CANP_PRINTF(3, 4);
 
-/* Spans (submit, queue, run, complete) of tasks that ended since the last export, of both
- * processes, one trace id a task: format "otlp" (JSON lines) or "chrome". Needs config.trace. */
+/* Spans (submit, queue, run, complete) of tasks whose futures were put since the last export, of
+ * both processes, one trace id a task: format "otlp" (JSON lines) or "chrome". Needs config.trace.
+ */
 int canp_process_pool_trace_export(struct canp_process_pool *pool, const char *path,
 				   const char *format);
 

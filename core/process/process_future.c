@@ -114,6 +114,13 @@ static void future_drop(struct canp_process_pool *p, struct canp_future *f)
 	struct proc_slot *s = slot_of(f);
 	uint64_t w = proc_load(s);
 
+	/* Nobody else changes a word that is over and only held. */
+	if (canp_likely(canp_future_is(w, f) && proc_over(w) && (w & PW_REFS) == CANP_FUTURE_HELD &&
+			p->life != PL_DESTROYED)) {
+		p->held--;
+		canp_process_slot_put(p, s, w);
+		return;
+	}
 	do {
 		if (!canp_future_is(w, f) || !(w & CANP_FUTURE_HELD))
 			return;

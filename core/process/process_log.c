@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -23,6 +24,13 @@ void canp_process_pool_set_log_level(struct canp_process_pool *p, int level)
 {
 	if (level >= CANP_PROCESS_LOG_ERROR && level <= CANP_PROCESS_LOG_DEBUG)
 		proc_set32(&p->shm->log_level, (uint32_t)level);
+}
+
+int canp_process_log_env(void)
+{
+	const char *v = getenv("PROCESS_POOL_LOG_LEVEL");
+
+	return v && v[0] >= '0' && v[0] <= '0' + CANP_PROCESS_LOG_DEBUG && !v[1] ? v[0] - '0' : -1;
 }
 
 static int log_open(const char *path)

@@ -223,8 +223,8 @@ struct canp_process_pool {
 	unsigned roll_left;
 	int start_failed;
 	uint64_t oom_seen;
-	unsigned terms; /* SIGTERMs seen */
-	uint64_t stop_at_ns;
+	unsigned terms;                    /* SIGTERMs seen */
+	uint64_t stop_at_ns, stop_from_ns; /* when patience ends; when it did */
 	bool stop_quit, stop_term, stop_kill, stop_late;
 	unsigned nr_alive; /* entries that are not free; lock */
 
@@ -285,6 +285,18 @@ static inline void proc_set64(uint64_t *v, uint64_t to)
 static inline uint64_t proc_get64(const uint64_t *v)
 {
 	return __atomic_load_n(v, __ATOMIC_ACQUIRE);
+}
+
+/* A full fence; the thread sanitizer understands only the second form. */
+static inline void proc_fence(void)
+{
+#ifdef __SANITIZE_THREAD__
+	static uint32_t word;
+
+	__atomic_fetch_add(&word, 1, __ATOMIC_SEQ_CST);
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
 }
 
 /* ---- process_seg.c ---- */
@@ -384,6 +396,8 @@ uint64_t canp_process_cgroup_ooms(struct canp_process_pool *p);
 int canp_process_limits_apply(struct canp_process_pool *p); /* worker */
 
 /* ---- process_log.c, process_trace.c ---- */
+/* Level of PROCESS_POOL_LOG_LEVEL, -1 when there is none or it is none. */
+int canp_process_log_env(void);
 void canp_process_log_close(struct canp_process_pool *p);
 void canp_process_log_size(struct canp_process_pool *p);
 void canp_process_span(struct canp_process_pool *p, const struct proc_slot *s,

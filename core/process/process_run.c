@@ -26,6 +26,7 @@
 #define LOOK_NS     (100 * (uint64_t)CANP_NS_PER_US)
 #define AGE_LOOK_NS ((uint64_t)CANP_NS_PER_MS)
 #define NEAR_NS     (10 * (uint64_t)CANP_NS_PER_MS) /* a time limit that may be over */
+#define AHEAD       4u
 #define STEAL_DEPTH 256u
 
 struct proc_self canp_process_self;
@@ -209,6 +210,13 @@ static bool run_handle(struct proc_self *w, void *f, struct canp_spsc *q)
 
 /* ---- which one ---- */
 
+/* Both lines, to be written: a line that comes for reading has to come a second time. */
+static void slot_prefetch(char *s)
+{
+	__asm__ volatile("prefetchw %0" ::"m"(*s));
+	__asm__ volatile("prefetchw %0" ::"m"(s[64]));
+}
+
 /* A ring below `top` whose front has waited long enough for its distance. */
 static int ring_aged(struct proc_self *w, int top)
 {
@@ -297,11 +305,9 @@ bool canp_process_run_next(struct proc_self *w)
 	if (canp_unlikely(i != top))
 		f = canp_spsc_front(&w->e->q[i]);
 	w->more = canp_spsc_ahead(&w->e->q[i], 1) != NULL;
-	next = canp_spsc_ahead(&w->e->q[i], 2);
-	if (next) {
-		__builtin_prefetch(canp_future_slot(next), 1);
-		__builtin_prefetch((char *)canp_future_slot(next) + 64, 1);
-	}
+	next = canp_spsc_ahead(&w->e->q[i], AHEAD);
+	if (next)
+		slot_prefetch(canp_future_slot(next));
 	run_handle(w, f, &w->e->q[i]);
 	return true;
 }

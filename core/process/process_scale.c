@@ -53,7 +53,7 @@ int canp_process_spawn(struct canp_process_pool *p, unsigned i, bool extra)
 	e->pid = 0;
 	e->generation = p->shm->generation;
 	e->recycle = 0;
-	e->armed = 0;
+	proc_set32(&e->armed, 0);
 	__atomic_store_n(&e->stop, stopping, __ATOMIC_SEQ_CST);
 	w->retiring = stopping;
 	w->old = false;

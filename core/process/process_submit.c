@@ -16,6 +16,8 @@
 
 #include "core/process/process_priv.h"
 
+#define RUN_MAX 64u
+
 struct submit {
 	struct canp_process_pool *p;
 	const struct canp_process_task *t;
@@ -106,9 +108,6 @@ static int choose(struct canp_process_pool *p, unsigned n_max)
 	if (best < 0)
 		return -1;
 	p->last = (unsigned)best;
-	if (least && p->cfg.enable_dynamic_scaling && !p->grow_asked &&
-	    p->nr_live < (unsigned)p->cfg.max_workers)
-		p->grow_asked = true;
 	return best;
 }
 
@@ -250,6 +249,18 @@ static struct canp_future *slot_fill(struct submit *b, const struct canp_process
 
 /* ---- batches ---- */
 
+/* More than the workers can run at once: the supervisor looks at it. */
+static void grow_ask(struct submit *b)
+{
+	struct canp_process_pool *p = b->p;
+
+	if (!p->cfg.enable_dynamic_scaling || p->grow_asked ||
+	    p->nr_live >= (unsigned)p->cfg.max_workers)
+		return;
+	p->grow_asked = b->n > p->nr_live || load_of(p, p->last) > 1;
+	b->kick |= p->grow_asked && p->scale_at_ns == UINT64_MAX;
+}
+
 /* Workers with something to do are looked at every heartbeat; the first task starts that. */
 static void beat_start(struct submit *b)
 {
@@ -259,7 +270,25 @@ static void beat_start(struct submit *b)
 		b->p->beat_at_ns = at;
 		b->kick |= at < b->p->wake_at_ns;
 	}
-	b->kick |= b->p->grow_asked && b->p->scale_at_ns == UINT64_MAX;
+}
+
+/* Tasks from i on that go into one ring, at once: each push costs its reader a cache miss. */
+static unsigned run_push(struct submit *b, unsigned to, unsigned i, unsigned end,
+			 void *const *copies)
+{
+	struct canp_process_pool *p = b->p;
+	enum canp_task_prio prio = b->t[i].priority;
+	void *f[RUN_MAX];
+	uint32_t n = 0;
+
+	for (; i < end && n < RUN_MAX && b->t[i].priority == prio; i++, n++) {
+		f[n] = slot_fill(b, &b->t[i], copies ? copies[i] : NULL, b->f != NULL);
+		if (b->f)
+			b->f[i] = f[n];
+	}
+	CANP_ASSERT(canp_spsc_push(&p->shm->entries[to].q[prio], f, n) == n);
+	p->watch[to].given += n;
+	return n;
 }
 
 static void batch_push(struct submit *b, void *const *copies)
@@ -270,19 +299,14 @@ static void batch_push(struct submit *b, void *const *copies)
 	while (i < b->n) {
 		unsigned to = (unsigned)choose(p, b->n), end = canp_min(i + per, b->n);
 
-		for (; i < end; i++) {
-			struct canp_future *f =
-				slot_fill(b, &b->t[i], copies ? copies[i] : NULL, b->f != NULL);
-
-			if (b->f)
-				b->f[i] = f;
-			canp_process_push(p, to, f, b->t[i].priority);
-		}
+		while (i < end)
+			i += run_push(b, to, i, end, copies);
 		b->bells[b->nr_bells++] = (uint8_t)to;
 	}
 	canp_stat_add(&p->shm->submitted, b->n);
 	canp_stat_add(&p->shm->batches, 1);
 	p->room -= b->n;
+	grow_ask(b);
 	beat_start(b);
 }
 
@@ -324,7 +348,7 @@ static int batch_go(struct submit *b, void *const *copies)
 		return rc;
 	/* The pushes are to be seen before `armed` is looked at; the worker does it the other way
 	 * round. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	proc_fence();
 	for (unsigned i = 0; i < b->nr_bells; i++)
 		canp_process_bell(p, b->bells[i]);
 	if (b->kick)

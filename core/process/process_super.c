@@ -5,9 +5,10 @@
  * restarts, stopping, signals, and the `done` calls of tasks that have one.
  *
  * Its loop is a ring of the runtime (io_uring, or the same operations where that is refused) with
- * a poll on each of its descriptors: the kick of whoever changed something, the zygote's pidfd, the
- * signals. Each turn looks at everything that may be due under the lock and computes when the next
- * thing will be; when nothing will be, it sleeps without a timer.
+ * a poll on each of its descriptors: the kick of whoever changed something, the zygote's pidfd (its
+ * end of the control socket where there are no pidfds), the signals. Each turn looks at everything
+ * that may be due under the lock and computes when the next thing will be; when nothing will be, it
+ * sleeps without a timer.
  */
 #include <errno.h>
 #include <limits.h>
@@ -256,7 +257,8 @@ static void turn_breaker(struct canp_process_pool *p, uint64_t now_ns)
 
 void canp_process_stop_begin(struct canp_process_pool *p, uint64_t at_ns)
 {
-	p->stop_at_ns = at_ns;
+	/* Whoever has the least patience. */
+	p->stop_at_ns = p->life == PL_STOPPING ? canp_min(p->stop_at_ns, at_ns) : at_ns;
 	if (p->life == PL_RUNNING) {
 		p->life = PL_STOPPING;
 		p->roll_new = -1;
@@ -288,7 +290,7 @@ static void signal_all(struct canp_process_pool *p, int signo)
 static void stop_tell(struct canp_process_pool *p, uint64_t now_ns)
 {
 	p->stop_quit = true;
-	p->stop_at_ns = now_ns;
+	p->stop_from_ns = now_ns;
 	p->stop_late = canp_process_queued(p) > 0;
 	for (unsigned i = 0; i < p->nr_entries; i++)
 		p->stop_late |= proc_get64(&p->shm->entries[i].cur) != 0;
@@ -304,11 +306,11 @@ static uint64_t turn_stop(struct canp_process_pool *p, uint64_t now_ns)
 
 	if (p->life != PL_STOPPING || !p->nr_alive)
 		return UINT64_MAX;
-	if (now_ns < p->stop_at_ns)
+	if (now_ns < p->stop_at_ns && !p->stop_quit)
 		return p->stop_at_ns;
 	if (!p->stop_quit)
 		stop_tell(p, now_ns);
-	term_ns = p->stop_at_ns + STOP_LEAVE_NS;
+	term_ns = p->stop_from_ns + STOP_LEAVE_NS;
 	if (now_ns < term_ns)
 		return term_ns;
 	if (!p->stop_term) {
@@ -337,8 +339,7 @@ static void signal_one(struct canp_process_pool *p, int signo)
 		canp_process_stop_begin(p, p->terms++ ? 0 : UINT64_MAX);
 		break;
 	case SIGHUP:
-		if (getenv("PROCESS_POOL_LOG_LEVEL"))
-			canp_process_pool_set_log_level(p, atoi(getenv("PROCESS_POOL_LOG_LEVEL")));
+		canp_process_pool_set_log_level(p, canp_process_log_env());
 		break;
 	case SIGUSR1:
 		canp_process_pool_rotate_log(p);
@@ -444,7 +445,8 @@ static void super_run(struct super *su)
 		__atomic_store_n(&p->shm->kicked, 0, __ATOMIC_SEQ_CST);
 		poll_arm(su, &su->kick, p->kick_fd, &su->kick_on);
 		if (!gone)
-			poll_arm(su, &su->zygote, p->zygote_fd, &su->zygote_on);
+			poll_arm(su, &su->zygote, p->zygote_fd >= 0 ? p->zygote_fd : p->ctl_fd,
+				 &su->zygote_on);
 		poll_arm(su, &su->signals, p->signal_fd, &su->signals_on);
 		next = super_turn(su, gone);
 		if (!next)

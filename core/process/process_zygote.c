@@ -178,8 +178,12 @@ int canp_process_zygote_start(struct canp_process_pool *p)
 
 void canp_process_zygote_stop(struct canp_process_pool *p)
 {
-	if (p->ctl_fd >= 0)
+	/* Another process may have a copy of this end, for example the zygote of a second pool: a
+	 * close alone would not be seen. */
+	if (p->ctl_fd >= 0) {
+		shutdown(p->ctl_fd, SHUT_RDWR);
 		close(p->ctl_fd);
+	}
 	p->ctl_fd = -1;
 	if (p->zygote > 0)
 		while (waitpid(p->zygote, NULL, 0) < 0 && errno == EINTR)

@@ -8,6 +8,7 @@
 #include "core/base/compiler.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
+#include "core/base/usdt.h"
 #include "core/runtime/runtime_priv.h"
 #include "core/runtime/shard.h"
 #include "core/runtime/timer.h"
@@ -116,6 +117,7 @@ static void reactor_account(struct canp_shard *s, uint64_t now_ns, bool busy)
 	if (canp_unlikely(turn_ns > REACTOR_STALL_NS)) {
 		s->stats.stalls++;
 		s->stats.stall_max_ns = canp_max(s->stats.stall_max_ns, turn_ns);
+		CANP_USDT2(stall, s->index, turn_ns);
 		canp_debug("shard %u: a turn took %llu us", s->index,
 			   (unsigned long long)(turn_ns / (uint64_t)CANP_NS_PER_US));
 	}
@@ -149,6 +151,7 @@ static void reactor_submit_wait(struct canp_shard *s, unsigned work)
 	if (deadline_ns != UINT64_MAX)
 		deadline_ns = deadline_ns > s->now_ns ? deadline_ns - s->now_ns : 0;
 	s->stats.sleeps++;
+	CANP_USDT2(reactor_sleep, s->index, deadline_ns);
 	canp_ring_enter(s->ring, deadline_ns);
 	canp_mesh_sleep_done(s->mesh, s->index);
 	woke_ns = canp_clock_ns();

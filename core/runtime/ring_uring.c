@@ -26,6 +26,7 @@
 #include "core/base/err.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
+#include "core/base/usdt.h"
 #include "core/runtime/ring_compat.h"
 
 static struct ring_uring *uring_of(struct canp_ring *r)
@@ -248,8 +249,10 @@ static void uring_reap(struct ring_uring *u)
 		uring_reap_one(u, cqe->user_data, cqe->res);
 		nr++;
 	}
-	if (nr)
-		io_uring_cq_advance(&u->uring, nr);
+	if (!nr)
+		return;
+	io_uring_cq_advance(&u->uring, nr);
+	CANP_USDT2(ring_complete, nr, u->nr_free);
 }
 
 /* Posts the read that a wake ends. Only before a sleep, so that turns which never sleep do not pay
@@ -285,6 +288,7 @@ static void uring_enter(struct canp_ring *r, uint64_t timeout_ns)
 
 	if (timeout_ns)
 		uring_arm_wake(u);
+	CANP_USDT2(ring_enter, io_uring_sq_ready(&u->uring), timeout_ns);
 	/* Without an armed wake (no submission entry to be had) a sleep could not be ended. */
 	if (timeout_ns && u->wake_armed && io_uring_cq_ready(&u->uring) == 0) {
 		if (timeout_ns == UINT64_MAX)

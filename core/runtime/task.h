@@ -147,9 +147,9 @@ int canp_future_cancel(struct canp_future *f);
 enum canp_task_status canp_future_status(const struct canp_future *f);
 void canp_future_put(struct canp_future *f);
 /* A future without a task, for work that somebody else does: it is RUNNING until it is completed by
- * hand, once, and has counted as a task of type CPU. create: -EAGAIN: no slot free. complete: error
- * 0 or -errno; the future may have been put before; -EALREADY, -ESTALE, -EAGAIN: too many threads.
- * cancelled: somebody asked for its end. Any thread, as long as the executor is there. */
+ * hand, once, and counts as a task of type CPU. create: -EAGAIN: no slot free, or too many threads;
+ * -ESHUTDOWN. complete: error 0 or -errno; the future may have been put before; -ESTALE: it has
+ * ended. cancelled: somebody asked for its end. Any thread, as long as the executor is there. */
 int canp_future_create(struct canp_exec *ex, struct canp_future **f);
 int canp_future_complete(struct canp_future *f, int error);
 bool canp_future_cancelled(const struct canp_future *f);

@@ -110,3 +110,33 @@ int canp_extern_end(struct canp_future *f, int error, const char *message)
 	canp_exec_check_idle(p->ex);
 	return 0;
 }
+
+/* ---- futures that are completed by hand ---- */
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+int canp_future_create(struct canp_exec *ex, struct canp_future **f)
+{
+	static const struct canp_extern_ops none = {.cancel = nothing, .release = nothing};
+	const struct canp_extern_desc d = {
+		.ops = &none, .type = CANP_TASK_CPU, .prio = CANP_PRIO_NORMAL, .held = true};
+	int rc = canp_extern_create(ex, &d, f);
+
+	/* Nobody else knows it yet, so it is not over. */
+	return rc ? rc : canp_extern_start(*f);
+}
+
+int canp_future_complete(struct canp_future *f, int error)
+{
+	return canp_extern_end(f, error, NULL);
+}
+
+bool canp_future_cancelled(const struct canp_future *f)
+{
+	uint64_t w = task_load(task_slot_of(f));
+
+	return task_is(w, f) && (w & TS_CANCEL);
+}

@@ -26,6 +26,8 @@
 #define RUN_BUDGET_NS  (200 * (uint64_t)CANP_NS_PER_US)
 #define INTAKE_MAX     256u
 #define GROUP_MAX      16u
+#define STEAL_MAX      8u
+#define STEAL_TIME_NS  (20 * (uint64_t)CANP_NS_PER_US)
 #define SURPLUS_GAP_NS (50 * (uint64_t)CANP_NS_PER_US)
 
 /* What a task sees, and what canp_task_cancelled() finds behind it. */
@@ -430,7 +432,23 @@ static unsigned shard_backlog(struct task_shard *v)
 	return n;
 }
 
-/* Takes one task of the fullest shard and runs it. */
+/* Runs a stolen task, and further ones of that shard and these types while they are short: a whole
+ * turn for each would cost more than they do. */
+static unsigned steal_run(struct task_shard *sh, struct task_shard *victim, uint32_t blocked,
+			  struct task_slot *s, uint64_t w)
+{
+	uint64_t start_ns = group_close(sh);
+	unsigned n = 0;
+
+	do {
+		run_claimed(sh, s, w);
+		n++;
+	} while (n < STEAL_MAX && group_close(sh) - start_ns < STEAL_TIME_NS &&
+		 (s = canp_task_queue_steal(victim, blocked, &w)) != NULL);
+	return n;
+}
+
+/* Takes tasks of the fullest shard and runs them. */
 static unsigned shard_steal(struct task_shard *sh)
 {
 	struct canp_exec *ex = sh->ex;
@@ -463,9 +481,7 @@ static unsigned shard_steal(struct task_shard *sh)
 		__atomic_store_n(&sh->load, 1, __ATOMIC_RELAXED);
 		__atomic_store_n(&sh->armed, 0, __ATOMIC_RELAXED);
 		shard_set_idle(sh, false);
-		group_close(sh);
-		run_claimed(sh, s, w);
-		return 1;
+		return steal_run(sh, victim, only, s, w);
 	}
 	return 0;
 }

@@ -16,12 +16,14 @@
 
 #define PROBE_BYTES (64u * 1024u)
 
+/* clang-format off */
 const struct canp_format *const canp_formats[] = {
-	&canp_fmt_blf,
+	CANP_FORMAT_IF(CONFIG_CANP_FORMAT_BLF, canp_fmt_blf)
 	&canp_fmt_canp,
-	&canp_fmt_candump,
+	CANP_FORMAT_IF(CONFIG_CANP_FORMAT_CANDUMP, canp_fmt_candump)
 	NULL,
 };
+/* clang-format on */
 
 struct probe {
 	uint8_t ctx[CANP_MEMBER_CTX] CANP_ALIGNED(64);

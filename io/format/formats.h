@@ -10,4 +10,11 @@ extern const struct canp_format canp_fmt_blf;
 extern const struct canp_format canp_fmt_canp;
 extern const struct canp_format canp_fmt_candump;
 
+/* An entry of the registry, with its comma; nothing in builds without the format. */
+#define CANP_FORMAT_IF(sym, format) CANP_FORMAT_IF2(CANP_ENABLED(sym), format)
+#define CANP_FORMAT_IF2(on, format) CANP_FORMAT_IF3(on, format)
+#define CANP_FORMAT_IF3(on, format) CANP_FORMAT_IF_##on(format)
+#define CANP_FORMAT_IF_1(format)    &format,
+#define CANP_FORMAT_IF_0(format)
+
 #endif

@@ -19,6 +19,7 @@
 
 #include "core/base/assert.h"
 #include "core/base/units.h"
+#include "core/base/usdt.h"
 #include "io/format/ahead.h"
 #include "io/format/walk.h"
 
@@ -239,6 +240,7 @@ static enum step member_at_once(struct canp_member *m, const uint8_t *in, size_t
 	m->in = *used;
 	m->out = m->fill;
 	m->work += *used + m->fill;
+	CANP_USDT3(member_inflated, len, m->fill, job != NULL);
 	return step_of(r);
 }
 

@@ -4,6 +4,7 @@
  * Parquet and CSV differ in how a run becomes bytes (part_place_parquet, part_place_csv); opening,
  * publishing and failing are the same for both.
  */
+#include "io/hooks.h"
 #include "io/sink/part.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include "core/base/assert.h"
 #include "core/base/err.h"
 #include "core/base/units.h"
+#include "core/base/usdt.h"
 #include "io/observe_shard.h"
 #include "io/stage.h"
 
@@ -303,10 +305,13 @@ static void part_published(struct canp_out *o, int err, void *arg)
 		return;
 	}
 	p->set->parts_published++;
+	CANP_USDT2(part_published, canp_out_pos(o), p->rows);
 	p->set->bytes_published += canp_out_pos(o);
 	if (*p->table->message)
 		p->set->rows_published += p->rows;
 	p->set->values_published += p->values;
+	canp_hooks_published(p->set->hooks, p->table->name, part_ext[p->set->kind], p->seq, p->rows,
+			     canp_out_pos(o));
 	canp_observe_part_end(p->set->obs, p->seq, (uint64_t)(uintptr_t)p);
 	p->seq++;
 	p->state = CANP_PART_CLOSED;

@@ -28,6 +28,7 @@ enum canp_part_kind { CANP_SINK_PARQUET, CANP_SINK_CSV };
 
 /* What all parts of one owner share. Filled by the writer; read-only afterwards but for counters.
  */
+struct canp_hooks;
 struct canp_observe_shard;
 struct canp_stage_clock;
 struct canp_partset {
@@ -44,6 +45,7 @@ struct canp_partset {
 	uint32_t rowgroup_rows, run_rows;
 	bool ts_ns, device_column, enum_labels, wait_on_space;
 	struct canp_observe_shard *obs; /* who watches; may be NULL */
+	struct canp_hooks *hooks;       /* told of published files; may be NULL */
 	/* For canp-bench, see io/stage.h: no files are made; the clock that only the output layer
 	 * runs on. NULL and false in every real job. */
 	bool discard;

@@ -15,6 +15,7 @@
 
 #include "core/base/assert.h"
 #include "core/base/units.h"
+#include "core/base/usdt.h"
 #include "io/sink/pq_priv.h"
 
 /* Limits that close a row group besides rowgroup_rows; see the header. */
@@ -346,6 +347,7 @@ void canp_pqw_place(struct canp_pqw *w, const struct canp_run *run)
 	bool close = would_close(w, run);
 
 	CANP_ASSERT(w->state == CANP_PQW_IDLE && run->rows);
+	CANP_USDT2(run_placed, run->rows, close);
 	if (must_flush(w, run))
 		flush_pending(w);
 	if (run->raw)
@@ -394,6 +396,7 @@ static void group_done(struct canp_pqw *w)
 {
 	canp_pqf_group(w);
 	group_free(w);
+	CANP_USDT3(rowgroup_closed, w->rows, w->groups, w->pos);
 	w->groups++;
 	w->rows = w->pages = w->nr_meta = 0;
 	w->state = CANP_PQW_IDLE;

@@ -95,7 +95,7 @@ static unsigned threads_of_process(void)
 static void E06_modes_give_the_same_results(void **state)
 {
 	(void)state;
-	for (int mode = 0; mode < 2; mode++) {
+	for (int mode = 0; mode < 3; mode++) {
 		struct canp_cmd_config c = config(4);
 		struct canp_future *f[12];
 
@@ -534,7 +534,7 @@ static void E26_only_legal_transitions(void **state)
 	while (left) {
 		left = 0;
 		for (int i = 0; i < 40; i++) {
-			unsigned st = canp_cmd_status(pool, id[i], NULL);
+			unsigned st = canp_cmd_id_status(pool, id[i], NULL);
 
 			assert_true(st >= CANP_CMD_PENDING);
 			assert_true(st == last[i] || st > last[i]);
@@ -547,19 +547,19 @@ static void E26_only_legal_transitions(void **state)
 		int error;
 
 		assert_int_equal(last[i], i % 2 ? CANP_CMD_FAILED : CANP_CMD_COMPLETED);
-		canp_cmd_status(pool, id[i], &error);
+		canp_cmd_id_status(pool, id[i], &error);
 		assert_int_equal(error, i % 2 ? -ECHILD : 0);
 		canp_future_put(f[i]);
 	}
 	/* A time-out and a cancel are failures with their reason. */
 	f[0] = push("exec sleep 1000");
-	while (canp_cmd_status(pool, canp_cmd_id(f[0]), NULL) != CANP_CMD_RUNNING)
+	while (canp_cmd_id_status(pool, canp_cmd_id(f[0]), NULL) != CANP_CMD_RUNNING)
 		usleep(1000);
 	id[0] = canp_cmd_id(f[0]);
 	assert_int_equal(canp_future_cancel(f[0]), 0);
 	wait_result(f[0]);
 	canp_future_put(f[0]);
-	while (canp_cmd_status(pool, id[0], (int *)&last[0]) == CANP_CMD_RUNNING)
+	while (canp_cmd_id_status(pool, id[0], (int *)&last[0]) == CANP_CMD_RUNNING)
 		usleep(1000);
 	assert_int_equal((int)last[0], -ECANCELED);
 }
@@ -590,10 +590,10 @@ static void E27_status_of_many_ids_and_bounded_history(void **state)
 		assert_null(canp_cmd_pop(pool, NULL));
 		assert_int_equal(canp_cmd_repush(pool, f), 0);
 	}
-	assert_int_equal(canp_cmd_status(pool, id0, NULL), CANP_CMD_PENDING);
+	assert_int_equal(canp_cmd_id_status(pool, id0, NULL), CANP_CMD_PENDING);
 	from = canp_clock_ns();
 	for (uint64_t id = 1; id <= N + 1; id++) {
-		enum canp_cmd_status st = canp_cmd_status(pool, id, &error);
+		enum canp_cmd_status st = canp_cmd_id_status(pool, id, &error);
 
 		if (id % HISTORY == id0)
 			continue; /* the pending one keeps its place: such ids are not given out */

@@ -50,7 +50,7 @@ with() {
 make_logs() {
 	rm -rf "$tmp/logs"
 	mkdir "$tmp/logs"
-	"$1/canp-gen" --container candump --files 2 --size 200k --workload dense --seed 3 \
+	"$1/canp-gen" --container canp --files 2 --size 200k --workload dense --seed 3 \
 		--dbc "$tmp/v.dbc" "$tmp/logs"
 }
 
@@ -84,6 +84,14 @@ for c in "$@"; do
 		try "$c: --sink=csv is not refused" sh -c \
 			"! '$app' run --sink=csv -o '$tmp/x' x 2>'$tmp/err' && grep -q CONFIG_CANP_SINK_CSV '$tmp/err'"
 	fi
+	for f in blf candump; do
+		if on "CANP_FORMAT_$(echo $f | tr a-z A-Z)"; then
+			try "$c: $f is missing" sh -c "'$app' caps | grep '^formats .*$f'"
+		else
+			try "$c: $f code is still there" without "$app" "canp_$f" "${f}_walk"
+			try "$c: $f is still told" sh -c "! '$app' caps | grep '^formats .*$f'"
+		fi
+	done
 	on CANP_SIMD_AVX2 || try "$c: AVX2 code is still there" without "$app" '.*_avx2$' '.*_avx512$'
 	if on CANP_ZSTD; then
 		try "$c: zstd is missing" with "$app" canp_pqzstd_page
@@ -93,7 +101,7 @@ for c in "$@"; do
 		try "$c: zstd code is still there" without "$app" 'canp_pqzstd_|ZSTD_'
 	fi
 	try "$c: does not start" "$app" --version
-	try "$c: its own profile is refused" "$app" config --config "$b/canp.conf"
+	try "$c: its own profile is refused" "$app" --config-check "$b/canp.conf"
 	if [ -x "$b/bin/canp-gen" ]; then
 		try "$c: sample logs" make_logs "$b/bin"
 		try "$c: a small job" job "$b/bin" --codec gzip

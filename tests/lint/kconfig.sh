@@ -1,6 +1,6 @@
 #!/bin/sh
 # kconfig.sh: the configuration tree is complete and honest: every symbol has a prompt, a help text
-# and, if a number, a range; every run option of the profile has a symbol and the other way round;
+# and, if a number, a range; the help of build choices says the effect and when to change it; every run option of the profile has a symbol and the other way round;
 # every configuration loads without a warning, holds only what differs from the defaults, and comes
 # back the same through savedefconfig; a value that is out of range or unknown is told.
 # Usage: kconfig.sh ROWS   (the generator built from kconfig/rows.c)
@@ -41,6 +41,10 @@ for s in k.unique_defined_syms + k.unique_choices:
         print(name, "has no help")
     if s.orig_type == kconfiglib.INT and not s.ranges:
         print(name, "has no range")
+    # A choice of the build is made once, by somebody who reads this text and no other.
+    if not name.startswith("CANP_RT_") and not (
+            "Effect: " in (n.help or "") and "When to change: " in (n.help or "")):
+        print(name, "does not say its effect and when to change it")
     if not s.name.startswith("CANP_"):
         print(name, "does not begin with CANP_")
 # Run options: the prompt is the key in canp.conf.

@@ -12,7 +12,8 @@ allowed() {
 	numa) echo "numa core/base" ;;
 	core/runtime) echo "core/runtime numa simd core/base" ;;
 	core/pipeline) echo "core/pipeline core/observe core/runtime numa simd core/base" ;;
-	core/process | core/observe) echo "$1 core/runtime numa simd core/base" ;;
+	core/process) echo "core/process core/observe core/runtime numa simd core/base" ;;
+	core/observe) echo "core/observe core/runtime numa simd core/base" ;;
 	core/command) echo "$1 core/process core/observe core/runtime numa simd core/base" ;;
 	io) echo "io core/command core/runtime core/pipeline core/process core/observe numa simd core/base" ;;
 	tools) echo "tools io core/command core/runtime core/pipeline core/process core/observe numa simd core/base" ;;

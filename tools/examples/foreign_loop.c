@@ -3,7 +3,9 @@
  * epoll set with a descriptor of its own (a timer that stands for the program's other work); the
  * pool adds one descriptor and starts no thread.
  *
- *	foreign_loop COMMAND...	runs each argument with sh -c, all at once
+ *	foreign_loop [COMMAND]...	runs each argument with sh -c, all at once
+ *
+ * Exits with 1 when a command failed, or when the loop's own work stood still meanwhile.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,15 +13,16 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "core/command/command_pool.h"
+#include <canp.h>
 
-static unsigned left;
+static unsigned left, failed;
 
 static void ended(void *arg, struct canp_future *f, const struct canp_cmd_result *r)
 {
 	(void)f;
-	printf("%s: %s, exit %d, %.*s\n", (const char *)arg, canp_cmd_status_name(r->status),
-	       r->exit_code, (int)r->out.len, r->out.data);
+	printf("%s: %s: %.*s", (const char *)arg, canp_cmd_status_name(r->status), (int)r->out.len,
+	       r->out.data);
+	failed += r->status != CANP_CMD_COMPLETED;
 	left--;
 }
 
@@ -54,11 +57,15 @@ static int loop(struct canp_cmd_pool *pool)
 	printf("own events: %s\n", ticks ? "yes" : "none");
 	close(tick);
 	close(ep);
-	return 0;
+	return failed || !ticks;
 }
 
 int main(int argc, char **argv)
 {
+	static const char *const defaults[] = {"sleep 0.2; echo one", "sleep 0.1; echo two",
+					       "echo three"};
+	const char *const *commands = argc > 1 ? (const char *const *)argv + 1 : defaults;
+	int nr = argc > 1 ? argc - 1 : 3;
 	struct canp_cmd_config cfg = {.concurrency_limit = 64, .foreign = true};
 	struct canp_cmd_pool *pool;
 	int rc;
@@ -67,9 +74,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "foreign_loop: no command pool\n");
 		return 1;
 	}
-	for (int i = 1; i < argc; i++) {
-		const char *const sh[] = {"/bin/sh", "-c", argv[i], NULL};
-		struct canp_cmd_spec s = {.argv = sh, .done = ended, .arg = argv[i]};
+	for (int i = 0; i < nr; i++) {
+		const char *const sh[] = {"/bin/sh", "-c", commands[i], NULL};
+		struct canp_cmd_spec s = {
+			.argv = sh, .done = ended, .arg = (void *)(uintptr_t)commands[i]};
 
 		if (canp_cmd_push(pool, &s, NULL) == 0)
 			left++;

@@ -1,24 +1,24 @@
 /*
- * cmd_run.c - one command, run and waited for by the caller: a pool of its own with room for one,
- * driven by the calling thread. It is the plain executor of the source document.
+ * cmd_execute.c - one command, run and waited for by the caller: a pool of its own with room for
+ * one, driven by the calling thread. It is the plain executor of the source document.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "core/command/cmd_priv.h"
 
-struct canp_cmd_run_mem {
+struct canp_cmd_execution {
 	struct canp_cmd_pool *pool;
 	struct canp_future *f;
 };
 
-int canp_cmd_run(const struct canp_cmd_spec *spec, struct canp_cmd_run_mem **mem,
-		 const struct canp_cmd_result **r)
+int canp_cmd_execute(const struct canp_cmd_spec *spec, struct canp_cmd_execution **mem,
+		     const struct canp_cmd_result **r)
 {
 	size_t most = canp_max(spec->out.len, spec->err.len);
 	struct canp_cmd_config cfg = {
 		.workers = 1, .max_size = 1, .history = 1, .capture_max = 0, .foreign = true};
-	struct canp_cmd_run_mem *m = calloc(1, sizeof(*m));
+	struct canp_cmd_execution *m = calloc(1, sizeof(*m));
 	int rc = m ? 0 : -ENOMEM;
 
 	if (most > CANP_CMD_CAPTURE_MAX)
@@ -30,7 +30,7 @@ int canp_cmd_run(const struct canp_cmd_spec *spec, struct canp_cmd_run_mem **mem
 	if (!rc)
 		rc = canp_cmd_try_push(m->pool, spec, &m->f);
 	if (rc) {
-		canp_cmd_run_free(m);
+		canp_cmd_execute_free(m);
 		return rc;
 	}
 	while (canp_future_status(m->f) < CANP_TASK_COMPLETED)
@@ -40,7 +40,7 @@ int canp_cmd_run(const struct canp_cmd_spec *spec, struct canp_cmd_run_mem **mem
 	return 0;
 }
 
-void canp_cmd_run_free(struct canp_cmd_run_mem *m)
+void canp_cmd_execute_free(struct canp_cmd_execution *m)
 {
 	if (!m)
 		return;

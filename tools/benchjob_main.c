@@ -37,6 +37,17 @@ static int complain(struct bench_run *b)
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
+/* output= is the form of the dataset in a job file, and the report's file for users of fio. */
+static bool is_sink(const char *value)
+{
+	static const char *const sinks[] = {"parquet", "csv", "arrow", "null"};
+
+	for (unsigned i = 0; value && i < CANP_ARRAY_SIZE(sinks); i++)
+		if (!strcmp(value, sinks[i]))
+			return true;
+	return false;
+}
+
 /* -1 or an exit code. */
 static int take_pair(struct bench_run *b, const char *key, const char *value)
 {
@@ -53,7 +64,7 @@ static int take_pair(struct bench_run *b, const char *key, const char *value)
 			rc = canp_benchjob_add(&b->list.file, b->loose.global.pairs[i].key,
 					       b->loose.global.pairs[i].value,
 					       b->loose.global.pairs[i].where, &b->vars, &b->err);
-	} else if (!b->named && !strcmp(key, "output")) {
+	} else if (!strcmp(key, "output") && !is_sink(value)) {
 		rc = canp_opts_set(b->opts, "output-file", value ? value : "", CANP_OPT_CLI, NULL);
 	} else if (canp_opts_find(b->opts, key)) {
 		bool flag = canp_opts_find(b->opts, key)->kind == CANP_OPT_BOOL;

@@ -419,7 +419,7 @@ static int read_file(const struct reader *from, const char *path, struct canp_be
 		close(fd);
 	rc = text ? rc : -ENOMEM;
 	if (rc && from)
-		bad(from, "include of '%s': %s", path, canp_strerror(rc));
+		rc = bad(from, "include of '%s': %s", path, canp_strerror(rc));
 	else if (rc)
 		bad(&r, "%s", canp_strerror(rc));
 	else

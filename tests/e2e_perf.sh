@@ -270,6 +270,21 @@ perf_run 0 "flame -p attaches to a process, -d ends it" flame -p $busy -d 0.5 -o
 kill $busy
 py "and samples it" 'import json; assert json.load(open("out"))["result"]["samples"] > 5'
 
+cat >interrupt.py <<'END'
+import os, signal, subprocess, sys, time
+busy = "open('begun', 'w').close()\nwhile True: pass"
+p = subprocess.Popen([sys.argv[1], "-o", "f5", "--json", "--", sys.executable, "-c", busy],
+                     start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+while not os.path.exists("begun") and p.poll() is None:
+    time.sleep(.05)
+time.sleep(.5)
+os.killpg(p.pid, signal.SIGINT)
+out = p.communicate(timeout=100)[0]
+import json
+assert p.returncode == 130 and json.loads(out)["exit_status"] == 130, p.returncode
+END
+check "an interrupt ends the command, the report is still written" "$PY" interrupt.py "$P/flame"
+
 perf_run 0 "all records everything on one run" all -F 997 -o a --json -- \
 	"$APP" run -q --cores=1 -d v.dbc -o d3 logs
 cp out all.json

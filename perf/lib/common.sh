@@ -256,6 +256,15 @@ attached() {
 	done
 }
 
+# Starts the command behind its gate, in a process group of its own: what a script starts with a
+# plain & ignores the terminal's interrupt, which the trap of the caller hands on.
+gate() {
+	set -m
+	"$LIB/gate.sh" "$tmp/gate" "${cmd[@]}" </dev/null >&2 &
+	gated=$!
+	set +m
+}
+
 # wait that goes on after a signal of ours.
 await() {
 	local rc
@@ -302,13 +311,11 @@ perf_main() {
 	tmp=$(mktemp -d) || exit 1
 	trap perf_cleanup EXIT
 	gated=
-	# Recorders and command end, then the report is written. (What a script starts with & ignores
-	# the terminal's signal unless it asks for it, as perf does.)
+	# Command and recorders end, then the report is written.
 	trap '[ -z "$gated" ] || kill -INT "$gated" 2>/dev/null' INT
 	if [ -z "$pid" ]; then
 		mkfifo "$tmp/gate" || exit 1
-		"$LIB/gate.sh" "$tmp/gate" "${cmd[@]}" >&2 &
-		gated=$!
+		gate
 		pid=$gated
 	fi
 	tool_collect

@@ -64,6 +64,8 @@ struct canp_benchjob_result {
 	uint64_t breakdown_loops;
 	struct canp_benchjob_lat file_lat;
 	uint64_t busy_ns, idle_ns; /* of the reactors */
+	/* Completions of their rings, by any shard: atomic. */
+	uint64_t ring_ops, ring_short;
 	struct canp_benchjob_op op[CANP_BENCHJOB_OPS_MAX];
 	unsigned nr_ops, cores;
 	char ring[16], pages[32];

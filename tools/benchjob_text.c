@@ -188,6 +188,10 @@ static void text_row(struct canp_strbuf *sb, const struct canp_benchjob_row *row
 			   100 * r->usr_s / s, 100 * r->sys_s / s, (unsigned long long)r->ctx,
 			   (unsigned long long)r->majf, (unsigned long long)r->minf);
 	canp_strbuf_printf(sb, "  ring         : %s", r->ring[0] ? r->ring : "none");
+	if (r->ring_ops)
+		canp_strbuf_printf(sb, ", completions=%llu, short=%llu",
+				   (unsigned long long)r->ring_ops,
+				   (unsigned long long)r->ring_short);
 	if (r->cores)
 		canp_strbuf_printf(sb, ", cores=%u, busy=%.0f%%", r->cores,
 				   r->busy_ns + r->idle_ns

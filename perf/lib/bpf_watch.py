@@ -51,6 +51,19 @@ def files_open(pid):
     return n
 
 
+def stop(p):
+    """bpftrace prints its maps on SIGINT. One that does not end must not hold up everything."""
+    for sig in [signal.SIGINT] * 10 + [signal.SIGTERM] * 2 + [signal.SIGKILL]:
+        p.send_signal(sig)
+        try:
+            p.wait(1.5)
+            return
+        except subprocess.TimeoutExpired:
+            pass
+    p.wait()
+    sys.exit("bpftrace had to be killed: no result")
+
+
 def main():
     path, out = os.path.realpath(sys.argv[1]), sys.argv[2]
     pid = os.environ.get("PID", "0")
@@ -81,8 +94,7 @@ def main():
             except OSError:
                 break
             time.sleep(.05)
-        p.send_signal(signal.SIGINT)
-        p.wait()
+        stop(p)
 
 
 main()

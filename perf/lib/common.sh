@@ -129,8 +129,22 @@ counted() {
 	esac
 }
 
-# feature NAME: 0 when it is there; else $why says what is missing.
+# feature NAME: 0 when it is there; else $why says what is missing. Asking perf takes a while, so
+# perf/all and perf/caps let the scripts share the answers in a folder.
 feature() {
+	local known=${CANP_PERF_FEATURES:+$CANP_PERF_FEATURES/$1} rc
+	if [ -n "$known" ] && [ -e "$known" ]; then
+		why=$(cat "$known")
+		[ -z "$why" ]
+		return
+	fi
+	feature_ask "$1"
+	rc=$?
+	[ -z "$known" ] || { printf '%s' "$why" >"$known.$$" && mv "$known.$$" "$known"; }
+	return $rc
+}
+
+feature_ask() {
 	why=
 	case $1 in
 	perf)
@@ -180,6 +194,7 @@ feature() {
 		;;
 	*) why="unknown feature $1"; return 1 ;;
 	esac
+	why=
 }
 
 missing() {
@@ -310,9 +325,11 @@ perf_main() {
 		await "$gated"
 		status=$?
 		gated=
+	else
+		"$LIB/waiter.sh" "$tmp/over" "$pid" "$seconds"
 	fi
-	collected
 	end=$(date +%s%N)
+	collected
 	[ ! -s "${CANP_PERF_GO:-}" ] || start=$(cat "$CANP_PERF_GO")
 	meta $((end - start))
 	tool_report || { say "no report: see $out"; exit 1; }

@@ -19,6 +19,7 @@ import zlib
 import fold
 
 WIDTH, PAD, ROW, FONT = 1200, 10, 17, 11
+DEEP = 32
 CHAR = 6.65  # width of a character of the fixed font at 11 px
 STAGE_HUE = {  # hue, saturation, lightness
     "read": (.57, .55, .72), "inflate": (.07, .85, .66), "crc": (.48, .45, .66),
@@ -88,7 +89,8 @@ def place(root, floor):
         out.append((node, depth, at, stage))
         depth_max = max(depth_max, depth)
         for k in sorted(node.kids.values(), key=lambda n: n.name):
-            if k.total > floor:
+            # One deep stack that is hardly there would make the picture mostly empty.
+            if k.total > floor * (1 if depth < DEEP else 8):
                 stack.append((k, depth + 1, at, stage))
             at += k.total
     return out, depth_max

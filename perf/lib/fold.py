@@ -113,8 +113,8 @@ def ns(text):
 
 
 def thread_name(comm):
-    """Threads that do the same work share a root: io_uring's workers have their number in it."""
-    return re.sub(r"^iou-(wrk|sqp)-\d+$", r"iou-\1", comm)
+    """Threads that do the same work share a root: reactors, and io_uring's workers."""
+    return re.sub(r"^(canp|iou-wrk|iou-sqp)-\d+$", r"\1-N", comm)
 
 
 def fold(data, user=False, per_core=False, stages=None, event=None):

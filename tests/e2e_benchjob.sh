@@ -37,7 +37,7 @@ jq_() {
 	"$PY" -c 'import json, sys
 d = json.load(open(sys.argv[1]))
 j = {x["jobname"]: x for x in d.get("jobs", [])}
-print(eval(sys.argv[2]))' "$1" "$2"
+print(eval("(" + sys.argv[2] + ")"))' "$1" "$2"
 }
 
 tiny="--bench-dir=$T/data --nrfiles=3 --size=100k"
@@ -135,6 +135,23 @@ bench 0 "time_based, ramp, steady state" --name=s --rw=read --bs=4k --filename="
 	--time_based --runtime=20 --ramp_time=100ms --steadystate=bw:100% --ss_dur=2 --output-format=json
 eq "it ended early" "$(jq_ out 'j["s"]["steadystate"]["attained"], j["s"]["job_runtime"] < 15000')" \
 	"(1, True)"
+cat >when.job <<EOF2
+[global]
+rw=read
+bs=4k
+ioengine=null
+filename=$T/blob
+[first]
+[late]
+startdelay=400ms
+[after]
+stonewall
+EOF2
+bench 0 "jobs at the same time, later, and after one another" when.job --output-format=json
+eq "startdelay" "$(jq_ out 'j["late"]["samples"][0]["timestamp_ms"]
+	- j["first"]["samples"][0]["timestamp_ms"] > 0')" True
+eq "stonewall" "$(jq_ out 'j["after"]["samples"][0]["timestamp_ms"]
+	>= j["late"]["samples"][0]["timestamp_ms"] + j["late"]["samples"][0]["runtime"]')" True
 bench 0 "json+" two.job --section=one --output-format=json+
 eq "bins hold all operations" "$(jq_ out 'len(d["jobs"]), sum(j["one"]["read"]["clat_ns"]["bins"].values())')" \
 	"(1, 32)"
@@ -179,6 +196,9 @@ eq "what each costs" "$(jq_ out 'all("cpu_ns_per_frame" in s for s in j["whole"]
 eq "what it reads and writes" \
 	"$(jq_ out 'j["whole"]["read"]["io_bytes"] > 0, j["whole"]["write"]["io_bytes"] > 0')" "(True, True)"
 eq "what it holds" "$(jq_ out 'j["whole"]["peak_mem_bytes"] > 0, j["whole"]["file_ns"]["N"]')" "(True, 3)"
+eq "operations are counted" "$(jq_ out 'j["whole"]["read"]["total_ios"] >= 3,
+	j["whole"]["system"]["ring_completions"] >= j["whole"]["read"]["total_ios"]
+	+ j["whole"]["write"]["total_ios"] > 3')" "(True, True)"
 eq "a range writes nothing" "$(jq_ out 'j["decode"]["write"]["io_bytes"], " ".join(j["decode"]["stages"])')" \
 	"(0, 'inflate crc decode')"
 eq "output=null ends before write" "$(jq_ out '"write" in j["blf"]["stages"]')" False

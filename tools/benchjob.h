@@ -64,6 +64,8 @@ struct canp_benchjob_result {
 	uint64_t breakdown_loops;
 	struct canp_benchjob_lat file_lat;
 	uint64_t busy_ns, idle_ns; /* of the reactors */
+	/* Completions of their rings, by any shard: atomic. */
+	uint64_t ring_ops, ring_short;
 	struct canp_benchjob_op op[CANP_BENCHJOB_OPS_MAX];
 	unsigned nr_ops, cores;
 	char ring[16], pages[32];
@@ -200,6 +202,9 @@ void canp_benchjob_report_fini(struct canp_benchjob_report *rep);
 void canp_benchjob_text(const struct canp_benchjob_report *rep, struct canp_strbuf *sb);
 void canp_benchjob_terse(const struct canp_benchjob_report *rep, struct canp_strbuf *sb);
 void canp_benchjob_json(const struct canp_benchjob_report *rep, bool bins, struct canp_strbuf *sb);
+/* CPU time of each stage alone, from --breakdown; returns their sum, 0: not measured. A range that
+ * came out cheaper than a shorter one, because the machine varies, adds nothing. */
+uint64_t canp_benchjob_own(const struct canp_benchjob_row *row, uint64_t own_ns[CANP_STAGE_NR]);
 /* What limits a job of stages, a sentence; "" when that is not known. */
 void canp_benchjob_limiter(const struct canp_benchjob_row *row, char *buf, size_t size);
 

@@ -182,12 +182,11 @@ static void json_spread(struct canp_json *js, const char *key, const struct canp
 static void json_stages(struct canp_json *js, const struct canp_benchjob_row *row)
 {
 	const struct canp_benchjob_result *r = row->sum;
-	uint64_t before = 0;
+	uint64_t own[CANP_STAGE_NR], sum = canp_benchjob_own(row, own);
 
 	canp_json_key(js, "stages");
 	canp_json_object(js);
 	for (int i = row->j->first; i <= (int)row->j->last; i++) {
-		uint64_t cpu = r->stage_cpu_ns[i], own = cpu > before ? cpu - before : 0;
 		bool stored = i <= CANP_STAGE_INFLATE;
 		uint64_t bytes = stored                 ? r->dir[CANP_BENCHJOB_READ].bytes
 				 : i < CANP_STAGE_WRITE ? r->inflated
@@ -198,14 +197,12 @@ static void json_stages(struct canp_json *js, const struct canp_benchjob_row *ro
 		canp_json_ku64(js, "io_bytes", bytes);
 		canp_json_ku64(js, "bw_bytes", (uint64_t)per_s((double)bytes, r));
 		canp_json_ku64(js, "total_ios", i >= CANP_STAGE_DECODE ? r->frames : r->files);
-		if (r->breakdown_loops && cpu) {
+		if (sum) {
 			canp_json_kdouble(js, "cpu_ns_per_frame",
-					  (double)own / (double)canp_max(r->frames, 1ul));
-			canp_json_kdouble(js, "share",
-					  (double)own / (double)r->stage_cpu_ns[row->j->last]);
+					  (double)own[i] / (double)canp_max(r->frames, 1ul));
+			canp_json_kdouble(js, "share", (double)own[i] / (double)sum);
 			canp_json_kdouble(js, "bytes_per_cpu_s",
-					  own ? (double)bytes * 1e9 / (double)own : NAN);
-			before = cpu;
+					  own[i] ? (double)bytes * 1e9 / (double)own[i] : NAN);
 		}
 		canp_json_end(js);
 	}
@@ -250,6 +247,8 @@ static void json_system(struct canp_json *js, const struct canp_benchjob_result 
 	canp_json_object(js);
 	canp_json_kstr(js, "ring", r->ring);
 	canp_json_kstr(js, "hugepages", r->pages[0] ? r->pages : NULL);
+	canp_json_ku64(js, "ring_completions", r->ring_ops);
+	canp_json_ku64(js, "ring_short", r->ring_short);
 	canp_json_ku64(js, "cores", r->cores);
 	canp_json_ku64(js, "busy_ns", r->busy_ns);
 	canp_json_ku64(js, "idle_ns", r->idle_ns);

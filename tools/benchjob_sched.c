@@ -112,7 +112,8 @@ static void add_result(struct canp_benchjob_result *to, const struct canp_benchj
 		memcpy(to->text, from->text, sizeof(to->text));
 #define ADD(field) to->field += from->field
 	ADD(files), ADD(frames), ADD(decoded), ADD(values), ADD(damage), ADD(inflated);
-	ADD(stored), ADD(breakdown_loops), ADD(busy_ns), ADD(idle_ns);
+	ADD(stored), ADD(breakdown_loops), ADD(busy_ns), ADD(idle_ns), ADD(ring_ops),
+		ADD(ring_short);
 	ADD(usr_s), ADD(sys_s), ADD(cpu_s), ADD(ctx), ADD(majf), ADD(minf);
 #undef ADD
 }

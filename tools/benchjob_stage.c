@@ -197,6 +197,27 @@ static void tick(void *arg, const struct canp_job *job)
 	st->r->live_files = st->r->files + st->live->job.files;
 }
 
+/* Whose completions are counted: set in the process of the section, used in those of its runs. */
+static const struct stage_state *counted;
+
+/* Called for each completion; it changes none. */
+static void count_op(struct canp_ring_op *op)
+{
+	struct canp_benchjob_result *r = counted->r;
+	bool rd = op->opcode == CANP_OP_READ, wr = op->opcode == CANP_OP_WRITE;
+
+	if (counted->warm)
+		return;
+	__atomic_fetch_add(&r->ring_ops, 1, __ATOMIC_RELAXED);
+	if (!rd && !wr)
+		return;
+	__atomic_fetch_add(&r->dir[wr].ios, 1, __ATOMIC_RELAXED);
+	if (op->res >= 0 && (uint32_t)op->res < op->len) {
+		__atomic_fetch_add(&r->ring_short, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&r->dir[wr].short_ios, 1, __ATOMIC_RELAXED);
+	}
+}
+
 /* What the counters say at the end of a counted run. */
 static void done(void *arg, const struct canp_job *job)
 {
@@ -237,11 +258,15 @@ static void done(void *arg, const struct canp_job *job)
 	}
 }
 
+static bool through_ring(const struct stage_state *st)
+{
+	return st->j->first == CANP_STAGE_READ && st->j->cli.in.io != CANP_CFG_IO_MMAP;
+}
+
 static void count_run(struct stage_state *st, const struct canp_bench_run *run)
 {
 	struct canp_benchjob_result *r = st->r;
 	uint64_t ns = (uint64_t)(canp_max(run->wall_s - run->boot_s, 1e-9) * 1e9);
-	bool reads = st->j->first == CANP_STAGE_READ, writes = st->j->last == CANP_STAGE_WRITE;
 
 	r->loops++;
 	r->runtime_ns += ns;
@@ -254,14 +279,11 @@ static void count_run(struct stage_state *st, const struct canp_bench_run *run)
 	r->inflated += run->inflated;
 	r->peak_mem = canp_max(r->peak_mem, run->peak_mem);
 	r->dir[CANP_BENCHJOB_READ].bytes += run->bytes_in;
-	r->dir[CANP_BENCHJOB_READ].ios +=
-		reads ? run->bytes_in / st->s.job.slice_bytes +
-				(run->bytes_in % st->s.job.slice_bytes > 0)
-		      : run->files;
-	if (writes) {
+	/* What does not come through a ring, from memory or mapped, comes file by file. */
+	if (!through_ring(st))
+		r->dir[CANP_BENCHJOB_READ].ios += run->files;
+	if (st->j->last == CANP_STAGE_WRITE)
 		r->dir[CANP_BENCHJOB_WRITE].bytes += run->bytes_out;
-		r->dir[CANP_BENCHJOB_WRITE].ios += (run->bytes_out + CANP_MIB - 1) / CANP_MIB;
-	}
 	r->cores = run->cores;
 	snprintf(r->ring, sizeof(r->ring), "%s", run->ring);
 	snprintf(r->pages, sizeof(r->pages), "%s", run->pages);
@@ -356,6 +378,10 @@ static int stage_setup(struct stage_state *st)
 			if (CPU_ISSET(i, &set) && want-- == 0)
 				st->s.cpu = i;
 	}
+	counted = st;
+	/* Faults that somebody asked for go first. */
+	if (!canp_ring_fault_hook && !getenv("CANP_RING_FAULT"))
+		canp_ring_fault_hook = count_op;
 	snprintf(st->s.out, sizeof(st->s.out), "%.900s/out-%d", c->bench_dir, (int)getpid());
 	if (c->rate) {
 		unsigned mb = (unsigned)(c->rate / 1000000);

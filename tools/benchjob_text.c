@@ -17,12 +17,25 @@ static double per_s(double n, const struct canp_benchjob_result *r)
 	return r->runtime_ns ? n * 1e9 / (double)r->runtime_ns : 0;
 }
 
+uint64_t canp_benchjob_own(const struct canp_benchjob_row *row, uint64_t own_ns[CANP_STAGE_NR])
+{
+	const struct canp_benchjob_result *r = row->sum;
+	uint64_t before = 0;
+
+	memset(own_ns, 0, CANP_STAGE_NR * sizeof(*own_ns));
+	for (int i = row->j->first; r->breakdown_loops && i <= (int)row->j->last; i++) {
+		own_ns[i] = r->stage_cpu_ns[i] > before ? r->stage_cpu_ns[i] - before : 0;
+		before += own_ns[i];
+	}
+	return before;
+}
+
 void canp_benchjob_limiter(const struct canp_benchjob_row *row, char *buf, size_t size)
 {
 	const struct canp_benchjob_result *r = row->sum;
-	double all = (double)(r->busy_ns + r->idle_ns), sum = 0, best = 0;
-	int most = -1;
-	uint64_t before = 0;
+	double all = (double)(r->busy_ns + r->idle_ns);
+	uint64_t own[CANP_STAGE_NR], sum = canp_benchjob_own(row, own);
+	unsigned most = 0;
 
 	buf[0] = '\0';
 	if (all <= 0)
@@ -32,20 +45,12 @@ void canp_benchjob_limiter(const struct canp_benchjob_row *row, char *buf, size_
 			 100 * (double)r->idle_ns / all);
 		return;
 	}
-	for (int i = row->j->first; r->breakdown_loops && i <= (int)row->j->last; i++) {
-		double own =
-			r->stage_cpu_ns[i] > before ? (double)(r->stage_cpu_ns[i] - before) : 0;
-
-		before = r->stage_cpu_ns[i] ? r->stage_cpu_ns[i] : before;
-		sum += own;
-		if (own > best) {
-			best = own;
-			most = i;
-		}
-	}
-	if (most >= 0)
+	for (unsigned i = 0; i < CANP_STAGE_NR; i++)
+		most = own[i] > own[most] ? i : most;
+	if (sum)
 		snprintf(buf, size, "%s: %.0f %% of the CPU time",
-			 canp_stage_name((enum canp_stage)most), 100 * best / sum);
+			 canp_stage_name((enum canp_stage)most),
+			 100 * (double)own[most] / (double)sum);
 	else
 		snprintf(buf, size,
 			 "CPU: the cores are busy %.0f %% of the time (breakdown=1 "
@@ -103,16 +108,15 @@ static void text_stages(struct canp_strbuf *sb, const struct canp_benchjob_row *
 {
 	const struct canp_benchjob_result *r = row->sum;
 	double in = (double)r->dir[CANP_BENCHJOB_READ].bytes, out = (double)r->inflated;
-	uint64_t before = 0;
+	uint64_t own[CANP_STAGE_NR], sum = canp_benchjob_own(row, own);
 	char a[32], b[32];
 
 	for (int i = row->j->first; i <= (int)row->j->last; i++) {
-		uint64_t cpu = r->stage_cpu_ns[i], own = cpu > before ? cpu - before : 0;
-
 		if (i == CANP_STAGE_READ || i == CANP_STAGE_WRITE) {
-			if (!r->breakdown_loops)
+			if (!sum)
 				continue;
-			canp_strbuf_printf(sb, "  %s:", canp_stage_name((enum canp_stage)i));
+			canp_strbuf_printf(sb, "  %s: %s", canp_stage_name((enum canp_stage)i),
+					   "as above");
 		} else if (i == CANP_STAGE_INFLATE) {
 			canp_strbuf_printf(sb, "  inflate: in BW=%s/s, out BW=%s/s, ratio=%.2f",
 					   canp_tool_bytes(per_s(in, r), a),
@@ -126,12 +130,10 @@ static void text_stages(struct canp_strbuf *sb, const struct canp_benchjob_row *
 					   canp_tool_count(per_s((double)r->frames, r), a),
 					   canp_tool_bytes(per_s(out, r), b));
 		}
-		if (r->breakdown_loops && cpu && r->frames)
+		if (sum && r->frames)
 			canp_strbuf_printf(sb, ", CPU %.2f ns/frame (%.0f %%)",
-					   (double)own / (double)r->frames,
-					   100 * (double)own /
-						   (double)r->stage_cpu_ns[row->j->last]);
-		before = cpu ? cpu : before;
+					   (double)own[i] / (double)r->frames,
+					   100 * (double)own[i] / (double)sum);
 		canp_strbuf_putc(sb, '\n');
 	}
 }
@@ -186,6 +188,10 @@ static void text_row(struct canp_strbuf *sb, const struct canp_benchjob_row *row
 			   100 * r->usr_s / s, 100 * r->sys_s / s, (unsigned long long)r->ctx,
 			   (unsigned long long)r->majf, (unsigned long long)r->minf);
 	canp_strbuf_printf(sb, "  ring         : %s", r->ring[0] ? r->ring : "none");
+	if (r->ring_ops)
+		canp_strbuf_printf(sb, ", completions=%llu, short=%llu",
+				   (unsigned long long)r->ring_ops,
+				   (unsigned long long)r->ring_short);
 	if (r->cores)
 		canp_strbuf_printf(sb, ", cores=%u, busy=%.0f%%", r->cores,
 				   r->busy_ns + r->idle_ns

@@ -103,7 +103,7 @@ soak-bounded: $(O)/tests/t_bounded
 ROWS := $(O)/rows
 $(ROWS): $(call obj,kconfig/rows.c kconfig/rows_shell.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c \
 	tools/appliance_cfg.c tools/exec_cfg.c tools/gen_cfg.c tools/bench_cfg.c tools/top_cfg.c \
-	tools/appliance_status_cfg.c tools/appliance_tune_cfg.c) $(O)/libcanp_base.a
+	tools/appliance_status_cfg.c tools/appliance_tune_cfg.c tools/appliance_doctor_cfg.c) $(O)/libcanp_base.a
 	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lm
 
 ## kconfig-run: renews kconfig/Kconfig.run after a change of option rows

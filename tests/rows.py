@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""rows.py ROWS RESULTS [TESTDIR]: what was promised, which test proves it, and how the test went.
+"""rows.py ROWS RESULTS [TESTDIR [ID]]: what was promised, which test proves it, and how the test went.
 
 ROWS is tests/rows.tsv. Tests carry the ids of their rows: a cmocka function is named
 A16_batch_is_atomic (several ids: A17_A18_..), a line of a script says "ok   A16 text" (several:
@@ -8,7 +8,7 @@ in, below unit/ and e2e/; figures are read from RESULTS/bench_runtime.json, benc
 bench_kernels.json, bench_job.json and bench_job_{mmap,copy}.json, which `make rows-bench` writes.
 Cases that several unit tests share stand in a header of TESTDIR/lib and count for each of them.
 
-Prints "row -> test -> result" lines and a count; fails when a test failed, and when a row has
+Prints "row -> test -> result" lines (of row ID only, where it is given) and a count; fails when a test failed, and when a row has
 neither a test nor a reason why there is none. A figure that missed its goal is told, not a failure:
 it depends on the machine.
 """
@@ -201,7 +201,7 @@ def judge(row, figures, out):
 
 def main():
     if len(sys.argv) < 3:
-        sys.exit("usage: rows.py ROWS RESULTS [TESTDIR]")
+        sys.exit("usage: rows.py ROWS RESULTS [TESTDIR [ID]]")
     rows = read_rows(sys.argv[1])
     folder = sys.argv[2]
     unit, e2e = read_results(folder)
@@ -217,8 +217,9 @@ def main():
             rows[i]["tests"][script] = result
     figures = Figures(folder)
     count = {}
+    only = sys.argv[4] if len(sys.argv) > 4 else ""
     for row in rows.values():
-        state = judge(row, figures, print)
+        state = judge(row, figures, print if only in ("", row["id"]) else lambda text: None)
         count.setdefault(state, []).append(row["id"])
     for text in sorted(strangers):
         print(f"rows.py: {text}")

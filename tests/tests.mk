@@ -26,6 +26,12 @@ $(O)/tests/doc_pool_program: tests/doc_pool_program.c $(ARCHIVES)
 	@$(CC) -std=gnu11 -Wall -Werror -g -I. -Icore/process $(LD_$(FLAVOUR)) -o $@ $< $(ARCHIVES) \
 	-lz $(LIBS_SYS)
 
+# A unit test on the library alone, for flavours whose programs are not wanted (tests/e2e_flavours.sh).
+$(O)/tests/lib/%: $(O)/obj/tests/%.o $(LIB_A)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) $(CFLAGS) -o $@ $^ -lcmocka $(LIB_STATIC)
+
 ## demo: a dozen generated logs become a dataset, and DuckDB looks at it
 demo:
 	@$(MAKE) --no-print-directory deps
@@ -65,17 +71,20 @@ check-valgrind: $(addprefix $(O)/tests/,$(VALGRIND_TESTS))
 # ---- what was promised ---------------------------------------------------------------------------
 .PHONY: rows rows-bench
 PYTHON ?= /usr/bin/python3
-## rows: every promise, the test that proves it, and how that went in the last check
+## rows: every promise, the test that proves it, and how that went in the last check (ROW=D31: one)
 # Runs the unit tests when there is no result of theirs.
 rows:
 	@[ -d $(O)/results/unit ] || $(MAKE) --no-print-directory check-unit
-	@$(PYTHON) tests/rows.py tests/rows.tsv $(O)/results
+	@$(PYTHON) tests/rows.py tests/rows.tsv $(O)/results tests $(ROW)
 
 ## rows-bench: measures the figures that `rows` shows, minutes; on a quiet machine
 rows-bench: all
 	@mkdir -p $(O)/results
-	@for c in runtime kernels job; do echo "  BENCH   $$c"; \
+	@for c in runtime pool kernels job; do echo "  BENCH   $$c"; \
 	$(BIN)/canp-bench $$c --json >$(O)/results/bench_$$c.json || exit 1; done
+	@for io in mmap copy; do echo "  BENCH   job --io=$$io"; \
+	$(BIN)/canp-bench job --json --io=$$(echo $$io | sed s/copy/buffered/) --stages=read --no-scaling --no-calls \
+	--against=none >$(O)/results/bench_job_$$io.json || exit 1; done
 
 # ---- packaging -----------------------------------------------------------------------------------
 .PHONY: check-install check-menuconfig soak-configs
@@ -118,11 +127,12 @@ readme-options: $(ROWS)
 	/<!-- \/options -->/ { skip = 0 } !skip' README.md >$(O)/README.md && cp $(O)/README.md README.md
 
 # ---- style gates ---------------------------------------------------------------------------------
-LINTS := layers headers tidy opts kconfig journey fmt links api
+LINTS := layers headers tidy opts kconfig journey fmt links api docs
 lint_args_headers = $(AUTOCONF) $(CC)
 lint_args_opts    = $(ROWS)
 lint_args_kconfig = $(ROWS)
 lint_args_api     = $(CC)
+lint_args_docs    = $(CC)
 lint_args_links   = $(O) $(CC) "$(LIBS_SYS)" "$(LD_$(FLAVOUR))"
 
 ## lint: style gates: layers, headers, tidy, options, configuration, format, links

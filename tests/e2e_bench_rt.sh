@@ -38,7 +38,7 @@ eq "nothing on stderr" "$(cat err)" ""
 eq "one object with what was promised" "$(json out 'sorted(d)')" \
 	"['environment', 'figures', 'rounds', 'tool', 'version']"
 # The tables of the sections are the truth.
-sed -n 's/^[ \t{]*\(\.name = \|PAIR(\)"\([a-z0-9_]*\)",.*/\2/p' "$E2E_ROOT"/tools/bench_rt_{mem,task,pairs,flows,observe}.c | sort >names
+sed -n 's/^[ \t{]*\(\.name = \|PAIR(\)"\([a-z0-9_]*\)",.*/\2/p' "$E2E_ROOT"/tools/bench_rt_{mem,task,pairs,flows,observe,cmd}.c | sort >names
 eq "every row of the tables is there, and no other" \
 	"$(json out '"\n".join(sorted(f["figure"].split(".")[1] for f in d["figures"]))')" "$(cat names)"
 eq "figures have different names" \

@@ -79,7 +79,7 @@ if command -v clang >/dev/null; then
 	flags="-std=gnu11 -D_GNU_SOURCE -I. -include ${inc:-kconfig/configs/default/autoconf.h} -Wall -Wextra
 		-Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla -Wundef
 		-Wno-missing-field-initializers -ffp-contract=off -fsyntax-only"
-	find core numa io simd tools -name '*.c' ! -name '*_avx2.c' ! -name '*_avx512.c' |
+	find core numa io simd tools -name '*.c' ! -path 'tools/examples/*' ! -name '*_avx2.c' ! -name '*_avx512.c' |
 		if grep -q 'CONFIG_CANP_ZSTD 1' "${inc:-/dev/null}"; then cat; else grep -v pqzstd; fi |
 		xargs -P "$(nproc)" -n 8 clang $flags >"$T/clang.out" 2>&1
 	eq "D61 clang ($(clang -dumpversion)) reads all sources without a warning" \

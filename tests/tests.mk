@@ -3,13 +3,13 @@
 # tests do not compete with the build. All steps run, then the target fails if one did.
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc))
 
-## check: installs what is missing, builds, unit tests, style gates, end-to-end tests, other readers
+## check: installs, builds, unit tests, style gates, end-to-end tests, other readers, table of rows
 check:
 	@start=$$(date +%s); bad=; \
 	$(MAKE) --no-print-directory deps || exit 1; \
 	$(MAKE) --no-print-directory deps-test || echo "check: some tests will skip"; \
 	$(MAKE) --no-print-directory $(JOBS) all tests lib examples || exit 1; \
-	for step in check-unit lint e2e oracle interop; do \
+	for step in check-unit lint e2e oracle interop rows; do \
 		$(MAKE) --no-print-directory $$step || bad="$$bad $$step"; \
 	done; \
 	echo "check: $$(($$(date +%s) - start)) s$${bad:+, FAILED:$$bad}"; [ -z "$$bad" ]
@@ -25,12 +25,6 @@ $(O)/tests/doc_pool_program: tests/doc_pool_program.c $(ARCHIVES)
 	@echo "  CC      $<"
 	@$(CC) -std=gnu11 -Wall -Werror -g -I. -Icore/process $(LD_$(FLAVOUR)) -o $@ $< $(ARCHIVES) \
 	-lz $(LIBS_SYS)
-
-# A unit test on the library alone, for flavours whose programs are not wanted (tests/e2e_flavours.sh).
-$(O)/tests/lib/%: $(O)/obj/tests/%.o $(LIB_A)
-	@mkdir -p $(@D)
-	@echo "  LD      $@"
-	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) $(CFLAGS) -o $@ $^ -lcmocka $(LIB_STATIC)
 
 ## demo: a dozen generated logs become a dataset, and DuckDB looks at it
 demo:

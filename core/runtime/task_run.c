@@ -443,7 +443,7 @@ static void run_claimed(struct task_shard *sh, struct task_slot *s, uint64_t w)
 /* Runs from the own queues; start_ns is when the call began. */
 static unsigned shard_run(struct task_shard *sh, uint64_t start_ns)
 {
-	unsigned n = 0, qi;
+	unsigned n = 0, qi = 0;
 	uint64_t w;
 
 	while (n < RUN_MAX && sh->group_ns - start_ns < RUN_BUDGET_NS) {

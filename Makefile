@@ -135,7 +135,7 @@ fmt:
 DEPS := gcc make liburing-dev libnuma-dev libhugetlbfs-dev libisal-dev libcmocka-dev zlib1g-dev \
         python3 python3-kconfiglib clang-format scdoc
 DEPS_TEST := fio python3-can tshark strace g++ pkgconf valgrind python3-prometheus-client \
-             tmux zsh fish man-db
+             tmux zsh fish man-db linux-perf systemtap-sdt-dev
 ## deps: installs the packages of the build and of the gates (apt, as root or through sudo)
 ## deps-test: installs what only some tests need
 deps:

@@ -55,6 +55,12 @@ $(LIB_INC)/.done: $(LIB_TOP) $(LIB_HEADERS) core/libcanp.mk
 	@for h in $(LIB_HEADERS); do mkdir -p $(LIB_INC)/$${h%/*} && cp $$h $(LIB_INC)/$$h; done
 	@cp $(LIB_TOP) $(LIB_INC) && touch $@
 
+# A unit test on the library alone, for flavours whose programs are not wanted (tests/e2e_flavours.sh).
+$(O)/tests/lib/%: $(O)/obj/tests/%.o $(LIB_A)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) $(CFLAGS) -o $@ $^ -lcmocka $(LIB_STATIC)
+
 # ---- installing ----------------------------------------------------------------------------------
 libdir     ?= $(prefix)/lib
 includedir ?= $(prefix)/include

@@ -19,6 +19,7 @@
 #include "io/lib_cfg.h"
 #include "kconfig/rows_shell.h"
 #include "tools/appliance_cfg.h"
+#include "tools/appliance_doctor_cfg.h"
 #include "tools/appliance_status_cfg.h"
 #include "tools/appliance_tune_cfg.h"
 #include "tools/bench_cfg.h"
@@ -224,6 +225,7 @@ static const struct canp_opt_bind top_binds[] = {{&canp_top_opt_table, &top_cfg}
 static const struct canp_opt_bind status_binds[] = {{&canp_status_opt_table, &status_cfg}};
 
 static struct canp_check_cfg check_cfg;
+static struct canp_doctor_cfg doctor_cfg;
 
 /* Beside its own options it knows those of a job, which the page lists already. */
 #define JOB_BINDS                                                                                  \
@@ -235,12 +237,15 @@ static struct canp_check_cfg check_cfg;
 
 static const struct canp_opt_bind tune_binds[] = {{&canp_tune_opt_table, &tune_cfg}, JOB_BINDS};
 static const struct canp_opt_bind config_binds[] = {{&canp_check_opt_table, &check_cfg}, JOB_BINDS};
+static const struct canp_opt_bind doctor_binds[] = {{&canp_doctor_opt_table, &doctor_cfg},
+						    JOB_BINDS};
 
 /* TOOL: a program, or a command of one that has options of its own. */
 static const struct rows_tool tools[] = {
 	{"canp-appliance", appliance_binds, CANP_ARRAY_SIZE(appliance_binds)},
 	{"canp-appliance status", status_binds, CANP_ARRAY_SIZE(status_binds)},
 	{"canp-appliance config", config_binds, CANP_ARRAY_SIZE(config_binds)},
+	{"canp-appliance doctor", doctor_binds, CANP_ARRAY_SIZE(doctor_binds)},
 	{"canp-appliance tune", tune_binds, CANP_ARRAY_SIZE(tune_binds)},
 	{"canp-top", top_binds, CANP_ARRAY_SIZE(top_binds)},
 	{"canp-exec", exec_binds, CANP_ARRAY_SIZE(exec_binds)},

@@ -82,6 +82,9 @@ if [ -z "${CANP_NO_VALGRIND:-}" ] && command -v valgrind >/dev/null; then
 			--errors-for-leak-kinds=definite,indirect --fair-sched=yes "$X/$x" \
 			>"$T/out" 2>"$T/err"
 		rc=$?
+		# A restart has to be over within seconds, which 30 times slower it may not be: then
+		# only what valgrind itself has found counts (9).
+		[ "$x:$rc" != pool_advanced:1 ] || ! grep -q 'replaced meanwhile *FAILED' "$T/out" || rc=0
 		eq "A38 $x under valgrind: no error, nothing lost" "$rc" 0
 		[ "$rc" -eq 0 ] || grep -m12 '==' "$T/err" | sed 's/^/     | /'
 	done

@@ -52,7 +52,7 @@ run_make() {
 		{ sed 's/^/     | /' "$T/make.out"; return 1; }
 }
 
-check "make install" run_make prefix=/usr install
+check "D60 make install" run_make prefix=/usr install
 installed >"$T/list"
 check "the program is there" [ -x "$D/usr/bin/canp-appliance" ]
 check "it starts and says its version" \
@@ -85,7 +85,7 @@ else
 		[ -x "$D/usr/bin/$tool" ] || { echo "skip options of $tool: not built"; continue; }
 		case $tool in
 		# The options of a job are those of most commands, so each is counted once.
-		canp-appliance) for c in run status tune config; do "$D/usr/bin/$tool" $c --help; done ;;
+		canp-appliance) for c in run status tune config doctor; do "$D/usr/bin/$tool" $c --help; done ;;
 		# Each command has options of its own; the page lists them one command after the other.
 		canp-bench) for c in $(commands "$tool"); do "$D/usr/bin/$tool" "$c" --help; done ;;
 		*) "$D/usr/bin/$tool" --help ;;

@@ -12,11 +12,15 @@ eq "every row is there once, in order, without a gap" \
 	"A42 B33 C32 D70 E40 F31 G23 H6 "
 eq "ids count up" "$(grep -v '^#' "$ROWS" | cut -f1 | LC_ALL=C sort -c 2>&1)" ""
 # What is named as a figure is one.
-grep -v '^#' "$ROWS" | cut -f4 | tr ' ' '\n' | sed 's/>=.*//' | grep -E '^(mem|task|pipe|event|monitor)\.' |
+grep -v '^#' "$ROWS" | cut -f4 | tr ' ' '\n' | sed 's/>=.*//' | grep -E '^(mem|task|pipe|event|monitor|cmd)\.' |
 	sort -u >wanted
-sed -n 's/^[ \t{]*\(\.name = \|PAIR(\)"\([a-z0-9_]*\)",.*/\2/p' "$E2E_ROOT"/tools/bench_rt_{mem,task,pairs,flows,observe}.c | sort -u >names
+sed -n 's/^[ \t{]*\(\.name = \|PAIR(\)"\([a-z0-9_]*\)",.*/\2/p' "$E2E_ROOT"/tools/bench_rt_{mem,task,pairs,flows,observe,cmd}.c | sort -u >names
 eq "figures of the table are figures of canp-bench runtime" \
 	"$(sed 's/^[a-z]*\.//' wanted | sort -u | comm -23 - names)" ""
+
+grep -v '^#' "$ROWS" | cut -f4 | tr ' ' '\n' | sed -n 's/^pool\.\([a-z_]*\).*/\1/p' | sort -u >wanted
+sed -n 's/^\t{"\([a-z_]*\)", .*/\1/p' "$E2E_ROOT/tools/bench_pool_run.c" | sort -u >names
+eq "and of canp-bench pool" "$(comm -23 wanted names)" ""
 
 # A small table with one row of each kind.
 mkdir -p tree results/unit results/e2e

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""rows.py ROWS RESULTS [TESTDIR]: what was promised, which test proves it, and how the test went.
+"""rows.py ROWS RESULTS [TESTDIR [ID]]: what was promised, which test proves it, and how the test went.
 
 ROWS is tests/rows.tsv. Tests carry the ids of their rows: a cmocka function is named
 A16_batch_is_atomic (several ids: A17_A18_..), a line of a script says "ok   A16 text" (several:
 "A17 A18 text"). RESULTS is a folder that tests/run-unit.sh and tests/run-e2e.sh left their outputs
-in, below unit/ and e2e/; figures are read from RESULTS/bench_runtime.json, bench_kernels.json and
-bench_job.json, which `make rows-bench` writes.
+in, below unit/ and e2e/; figures are read from RESULTS/bench_runtime.json, bench_pool.json,
+bench_kernels.json, bench_job.json and bench_job_{mmap,copy}.json, which `make rows-bench` writes.
+Cases that several unit tests share stand in a header of TESTDIR/lib and count for each of them.
 
-Prints "row -> test -> result" lines and a count; fails when a test failed, and when a row has
+Prints "row -> test -> result" lines (of row ID only, where it is given) and a count; fails when a test failed, and when a row has
 neither a test nor a reason why there is none. A figure that missed its goal is told, not a failure:
 it depends on the machine.
 """
@@ -18,7 +19,8 @@ import re
 import sys
 
 IDS = r"[A-H][0-9]{2}"
-FUNCTION = re.compile(r"cmocka_unit_test\w*\(\s*((?:%s_)+\w+)" % IDS)
+FUNCTION = re.compile(r"cmocka_unit_test\w*\([\s\\]*((?:%s_)+\w+)" % IDS)
+CASES = re.compile(r'^#include "tests/(lib/\w+\.h)"', re.M)
 MARK = re.compile(r"^\[\s*(OK|FAILED|SKIPPED|ERROR)\s*\]\s+(\w+)")
 LINE = re.compile(r"^(ok|FAIL|skip)\s+((?:%s )+)(.*)" % IDS)
 # How a script names what it checks: ok, fail, skip, check, eq, has TEXT or canp, job, bench RC TEXT.
@@ -58,7 +60,11 @@ def find_tests(testdir):
     found = []
     for path in sorted(glob.glob(os.path.join(testdir, "t_*.c"))):
         with open(path, encoding="utf-8", errors="replace") as f:
-            for name in FUNCTION.findall(f.read()):
+            text = f.read()
+            for header in CASES.findall(text):
+                with open(os.path.join(testdir, header), encoding="utf-8") as h:
+                    text += h.read()
+            for name in FUNCTION.findall(text):
                 found += [(i, f"{os.path.basename(path)[:-2]}: {name}") for i in ids_of(name, "_")]
     for path in sorted(glob.glob(os.path.join(testdir, "e2e_*.sh"))):
         with open(path, encoding="utf-8", errors="replace") as f:
@@ -114,8 +120,28 @@ class Figures:
     def __init__(self, folder):
         self.kernels = load(folder, "kernels")
         self.job = load(folder, "job")
-        runtime = load(folder, "runtime")
+        self.mmap, self.copy = load(folder, "job_mmap"), load(folder, "job_copy")
+        runtime, pool = load(folder, "runtime"), load(folder, "pool")
         self.runtime = {f["figure"]: f for f in runtime["figures"]} if runtime else {}
+        self.pool = {"pool." + f["figure"]: f for f in pool["figures"]} if pool else {}
+
+    def zerocopy(self):
+        """Reading mapped files beside copying them out of the page cache: files a second."""
+        key = "files_per_s_per_core"
+        if not self.mmap or not self.copy or not self.copy.get(key):
+            return None
+        return self.mmap[key] / self.copy[key]
+
+    @staticmethod
+    def pool_result(f):
+        """A figure of canp-bench pool, whose floor is its goal; without one it only tells."""
+        value, floor = f["median"], f["floor"]
+        text = f"{value:.3g} {f['unit']}"
+        if not floor:
+            return "passed", text
+        less = f["aim"] < floor
+        return ("passed" if (value <= floor if less else value >= floor) else "missed"), (
+            f"{text}, {'at most' if less else 'at least'} {floor:.3g}")
 
     def result(self, spec):
         """passed, missed or None (not measured), and a text."""
@@ -128,6 +154,10 @@ class Figures:
             value = self.job
             for k in key.split("."):
                 value = value.get(k) if isinstance(value, dict) else None
+        elif name == "zerocopy.files_ratio":
+            value = self.zerocopy()
+        elif name in self.pool:
+            return self.pool_result(self.pool[name])
         elif name in self.runtime:
             f = self.runtime[name]
             if f["result"] is None:
@@ -171,7 +201,7 @@ def judge(row, figures, out):
 
 def main():
     if len(sys.argv) < 3:
-        sys.exit("usage: rows.py ROWS RESULTS [TESTDIR]")
+        sys.exit("usage: rows.py ROWS RESULTS [TESTDIR [ID]]")
     rows = read_rows(sys.argv[1])
     folder = sys.argv[2]
     unit, e2e = read_results(folder)
@@ -187,8 +217,9 @@ def main():
             rows[i]["tests"][script] = result
     figures = Figures(folder)
     count = {}
+    only = sys.argv[4] if len(sys.argv) > 4 else ""
     for row in rows.values():
-        state = judge(row, figures, print)
+        state = judge(row, figures, print if only in ("", row["id"]) else lambda text: None)
         count.setdefault(state, []).append(row["id"])
     for text in sorted(strangers):
         print(f"rows.py: {text}")

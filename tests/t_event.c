@@ -419,7 +419,7 @@ static void G15_flushes_by_count_at_once_and_by_time_later(void **state)
 	(void)state;
 	canp_event_opts_init(&o);
 	o.flush_count = 8;
-	o.flush_ms = 300;
+	o.flush_ms = 2000;
 	ev = make(&o);
 	listen_to(ev, &seen, CANP_EVENT_BLOCK);
 	e = emitter(ev, CANP_EVENT_DROP_NEWEST);
@@ -428,20 +428,20 @@ static void G15_flushes_by_count_at_once_and_by_time_later(void **state)
 	for (uint64_t i = 0; i < 7; i++)
 		canp_event_emit(e, 0, USER, 1, i, 0);
 	wait_for(&seen.events, 7, 20000);
-	assert_true(get(&seen.first_ns) - start >= 290000000ULL);
+	assert_true(get(&seen.first_ns) - start >= 1990000000ULL);
 	/* The eighth of a new count does not wait. */
 	start = canp_clock_ns();
 	for (uint64_t i = 7; i < 15; i++)
 		canp_event_emit(e, 0, USER, 1, i, 0);
 	wait_for(&seen.events, 15, 20000);
-	assert_true(canp_clock_ns() - start < 250000000ULL);
+	assert_true(canp_clock_ns() - start < 1900000000ULL);
 	/* Asked for, it does not wait either. */
 	start = canp_clock_ns();
 	canp_event_emit(e, 0, USER, 1, 15, 0);
 	sleep_ms(20);
 	canp_emitter_flush(e);
 	wait_for(&seen.events, 16, 20000);
-	assert_true(canp_clock_ns() - start < 250000000ULL);
+	assert_true(canp_clock_ns() - start < 1900000000ULL);
 	canp_events_destroy(ev);
 }
 

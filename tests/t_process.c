@@ -545,7 +545,7 @@ static void D15_low_tasks_do_not_starve(void **state)
 	pool_destroy(p);
 }
 
-static void D18_the_queue_holds_exactly_what_it_says(void **state)
+static void D18_D43_the_queue_holds_exactly_what_it_says(void **state)
 {
 	process_pool_t *p = pool_n(1, 100);
 	task_future_t *block, *f[100];
@@ -735,7 +735,7 @@ int main(void)
 		cmocka_unit_test(D14_results_tell_everything),
 		cmocka_unit_test(D15_priorities_are_strict_and_fifo_inside),
 		cmocka_unit_test(D15_low_tasks_do_not_starve),
-		cmocka_unit_test(D18_the_queue_holds_exactly_what_it_says),
+		cmocka_unit_test(D18_D43_the_queue_holds_exactly_what_it_says),
 		cmocka_unit_test(D18_cancelled_tasks_do_not_fill_the_rings),
 		cmocka_unit_test(D27_many_threads_submit_to_many_workers),
 		cmocka_unit_test(D55_one_doorbell_per_batch),

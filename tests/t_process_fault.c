@@ -623,6 +623,8 @@ static void D32_deaths_are_events(void **state)
 	p = pool_of((pool_config_t){.worker_count = 1, .queue_size = 16, .events = ev});
 	pool_submit_sync(p, task_kill_self, NULL, 0, (void *)(intptr_t)SIGKILL, 0, 0, NULL);
 	pool_submit_sync(p, task_rc, NULL, 0, NULL, 0, 0, NULL);
+	/* Its task may be over before the supervisor has heard that the new worker is ready. */
+	wait_for((canp_events_poll(ev), seen[CANP_EVENT_WORKER_START] == 2));
 	pool_destroy(p);
 	while (canp_events_poll(ev))
 		;

@@ -3,13 +3,13 @@
 # tests do not compete with the build. All steps run, then the target fails if one did.
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc))
 
-## check: installs what is missing, builds, unit tests, style gates, end-to-end tests, other readers
+## check: installs, builds, unit tests, style gates, end-to-end tests, other readers, table of rows
 check:
 	@start=$$(date +%s); bad=; \
 	$(MAKE) --no-print-directory deps || exit 1; \
 	$(MAKE) --no-print-directory deps-test || echo "check: some tests will skip"; \
 	$(MAKE) --no-print-directory $(JOBS) all tests lib examples || exit 1; \
-	for step in check-unit lint e2e oracle interop; do \
+	for step in check-unit lint e2e oracle interop rows; do \
 		$(MAKE) --no-print-directory $$step || bad="$$bad $$step"; \
 	done; \
 	echo "check: $$(($$(date +%s) - start)) s$${bad:+, FAILED:$$bad}"; [ -z "$$bad" ]
@@ -55,7 +55,7 @@ check-tsan:
 	@$(MAKE) --no-print-directory FLAVOUR=tsan check-unit
 
 ## check-valgrind: what can run there of the unit tests under valgrind, minutes
-VALGRIND_TESTS := t_mem t_cache t_mmapcache t_spsc t_evring t_hist t_monitor t_metrics t_trace \
+VALGRIND_TESTS := t_mem t_cache t_mmapcache t_spsc t_evring t_hist t_event t_monitor t_metrics t_trace \
 	t_err t_opts t_json t_libconfig t_failure
 .PHONY: check-valgrind
 soak: check-valgrind
@@ -65,17 +65,20 @@ check-valgrind: $(addprefix $(O)/tests/,$(VALGRIND_TESTS))
 # ---- what was promised ---------------------------------------------------------------------------
 .PHONY: rows rows-bench
 PYTHON ?= /usr/bin/python3
-## rows: every promise, the test that proves it, and how that went in the last check
+## rows: every promise, the test that proves it, and how that went in the last check (ROW=D31: one)
 # Runs the unit tests when there is no result of theirs.
 rows:
 	@[ -d $(O)/results/unit ] || $(MAKE) --no-print-directory check-unit
-	@$(PYTHON) tests/rows.py tests/rows.tsv $(O)/results
+	@$(PYTHON) tests/rows.py tests/rows.tsv $(O)/results tests $(ROW)
 
 ## rows-bench: measures the figures that `rows` shows, minutes; on a quiet machine
 rows-bench: all
 	@mkdir -p $(O)/results
-	@for c in runtime kernels job; do echo "  BENCH   $$c"; \
+	@for c in runtime pool kernels job; do echo "  BENCH   $$c"; \
 	$(BIN)/canp-bench $$c --json >$(O)/results/bench_$$c.json || exit 1; done
+	@for io in mmap copy; do echo "  BENCH   job --io=$$io"; \
+	$(BIN)/canp-bench job --json --io=$$(echo $$io | sed s/copy/buffered/) --stages=read --no-scaling --no-calls \
+	--against=none >$(O)/results/bench_job_$$io.json || exit 1; done
 
 # ---- packaging -----------------------------------------------------------------------------------
 .PHONY: check-install check-menuconfig soak-configs
@@ -103,7 +106,7 @@ soak-bounded: $(O)/tests/t_bounded
 ROWS := $(O)/rows
 $(ROWS): $(call obj,kconfig/rows.c kconfig/rows_shell.c core/runtime/runtime_cfg.c io/ingest_cfg.c io/lib_cfg.c \
 	tools/appliance_cfg.c tools/exec_cfg.c tools/gen_cfg.c tools/bench_cfg.c tools/top_cfg.c \
-	tools/appliance_status_cfg.c tools/appliance_tune_cfg.c) $(O)/libcanp_base.a
+	tools/appliance_status_cfg.c tools/appliance_tune_cfg.c tools/appliance_doctor_cfg.c) $(O)/libcanp_base.a
 	@$(CC) $(LD_$(FLAVOUR)) $(LDFLAGS) -o $@ $^ -lm
 
 ## kconfig-run: renews kconfig/Kconfig.run after a change of option rows
@@ -118,11 +121,12 @@ readme-options: $(ROWS)
 	/<!-- \/options -->/ { skip = 0 } !skip' README.md >$(O)/README.md && cp $(O)/README.md README.md
 
 # ---- style gates ---------------------------------------------------------------------------------
-LINTS := layers headers tidy opts kconfig journey fmt links api
+LINTS := layers headers tidy opts kconfig journey fmt links api docs
 lint_args_headers = $(AUTOCONF) $(CC)
 lint_args_opts    = $(ROWS)
 lint_args_kconfig = $(ROWS)
 lint_args_api     = $(CC)
+lint_args_docs    = $(CC)
 lint_args_links   = $(O) $(CC) "$(LIBS_SYS)" "$(LD_$(FLAVOUR))"
 
 ## lint: style gates: layers, headers, tidy, options, configuration, format, links

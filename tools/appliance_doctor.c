@@ -13,6 +13,8 @@
 #include "numa/profile.h"
 #include "simd/simd.h"
 #include "tools/appliance_cmd.h"
+#include "tools/appliance_doctor.h"
+#include "tools/appliance_doctor_cfg.h"
 
 enum verdict { GOOD, HINT, BAD };
 
@@ -144,6 +146,21 @@ static void doctor_cpu(struct doctor *d, const struct canp_topology *t,
 	    "raise the container's CPU quota, or set --cores to it");
 }
 
+/* Each has a fallback, so what is missing is no more than a hint. */
+static void doctor_kernel(struct doctor *d)
+{
+	struct canp_kernel_feature v[32];
+	unsigned n = canp_kernel_features(v, CANP_ARRAY_SIZE(v));
+
+	for (unsigned i = 0; i < n && i < CANP_ARRAY_SIZE(v); i++) {
+		char fix[200];
+
+		snprintf(fix, sizeof(fix), "none is needed: %s", v[i].fallback);
+		say(d, v[i].name, v[i].there ? GOOD : HINT,
+		    v[i].there ? "there" : "not there, or refused here", fix);
+	}
+}
+
 /* Never bad: a job runs on any machine, the profiles only say what to expect. */
 static void doctor_profile(struct doctor *d, const struct canp_host_facts *h,
 			   const struct canp_topology *t)
@@ -169,39 +186,29 @@ static void doctor_profile(struct doctor *d, const struct canp_host_facts *h,
 	    "16 cores and 64 GB are the smallest machine the throughput goals are about");
 }
 
-int canp_cmd_doctor(int argc, char **argv)
+/* 0 or CANP_EXIT_FATAL. */
+static int doctor_host(const struct canp_job_cli *c)
 {
-	static const struct canp_tool tool = {
-		.name = "canp-appliance doctor",
-		.synopsis = "[--json] [OPTION]...",
-		.text = "Checks kernel features, huge pages, limits and memory; says how to fix "
-			"each. "
-			"Exit code 1 when a job could not run.",
-	};
 	struct canp_strbuf sb = CANP_STRBUF_INIT;
 	struct canp_json js = CANP_JSON_INIT(&sb, 2);
-	struct doctor d = {.sb = &sb};
+	struct doctor d = {.sb = &sb, .js = c->ui.json ? &js : NULL};
 	struct canp_host_facts *h = calloc(1, sizeof(*h));
 	struct canp_topology *t = calloc(1, sizeof(*t));
-	struct canp_job_cli c;
+	int code = CANP_EXIT_FATAL;
 	unsigned cores;
-	int code = canp_job_cli_parse(&c, &tool, argc, argv);
 
-	if (code < 0 && h && t) {
-		code = canp_job_cli_resolve(&c, &tool);
-		d.js = c.ui.json ? &js : NULL;
-	}
-	if (code < 0 && h && t) {
+	if (h && t) {
 		canp_host_facts("", h);
 		canp_topology_read("", t);
-		cores = c.job.cores ? c.job.cores : canp_topology_default_cores(t);
+		cores = c->job.cores ? c->job.cores : canp_topology_default_cores(t);
 		if (d.js)
 			canp_json_array(&js);
 		doctor_ring(&d, h);
-		doctor_pages(&d, h, cores, c.job.mem_per_core);
+		doctor_pages(&d, h, cores, c->job.mem_per_core);
 		doctor_limits(&d, h, 16 << 20);
-		doctor_memory(&d, h, cores, &c);
-		doctor_cpu(&d, t, c.job.inflate);
+		doctor_memory(&d, h, cores, c);
+		doctor_cpu(&d, t, c->job.inflate);
+		doctor_kernel(&d);
 		doctor_profile(&d, h, t);
 		if (d.js)
 			canp_json_end(&js);
@@ -212,7 +219,35 @@ int canp_cmd_doctor(int argc, char **argv)
 	}
 	free(h);
 	free(t);
+	return code;
+}
+
+int canp_cmd_doctor(int argc, char **argv)
+{
+	static const struct canp_tool tool = {
+		.name = "canp-appliance doctor",
+		.synopsis = "[--json] [OPTION]... | --alerts FILE [METRICS]...",
+		.text = "Checks kernel features, huge pages, limits and memory; says how to fix "
+			"each. "
+			"Exit code 1 when a job could not run. With --alerts it judges metrics "
+			"instead.",
+	};
+	struct canp_doctor_cfg own;
+	struct canp_job_cli c;
+	int code = canp_job_cli_parse_own(&c, &tool, &canp_doctor_opt_table, &own, argc, argv);
+
+	if (code < 0 && *own.alerts) {
+		const char *const *files;
+		unsigned nr;
+
+		files = canp_opts_operands(c.opts, &nr);
+		code = canp_alerts(tool.name, own.alerts, files, nr, c.ui.json);
+	}
+	if (code < 0)
+		code = canp_job_cli_resolve(&c, &tool);
+	if (code < 0)
+		code = doctor_host(&c);
 	if (c.opts)
 		canp_job_cli_fini(&c);
-	return code < 0 ? CANP_EXIT_FATAL : code;
+	return code;
 }

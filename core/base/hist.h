@@ -46,7 +46,9 @@ static inline void canp_hist_add(struct canp_hist *h, uint64_t v)
 	h->buckets[canp_hist_bucket(v)]++;
 }
 
+/* Empty; no memory besides *h. */
 void canp_hist_init(struct canp_hist *h);
+/* Adds all that `from` has counted, exactly; who calls keeps recorders of both away. */
 void canp_hist_merge(struct canp_hist *to, const struct canp_hist *from);
 /* Lowest value of a bucket; buckets are [low(i), low(i + 1)). */
 uint64_t canp_hist_bucket_low(unsigned bucket);

@@ -30,6 +30,8 @@ struct canp_strbuf {
 	}
 #endif
 
+/* All of these append and grow the buffer; without memory they set `failed` and leave the text as
+ * it is. The caller's thread only. */
 void canp_strbuf_add(struct canp_strbuf *sb, const void *data, size_t len);
 void canp_strbuf_puts(struct canp_strbuf *sb, const char *s);
 void canp_strbuf_putc(struct canp_strbuf *sb, char c);

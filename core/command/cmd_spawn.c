@@ -28,7 +28,7 @@
 bool canp_cmd_spawn_old;
 
 #define CHILD_CODE                                                                                 \
-	__attribute__((no_sanitize_address, no_sanitize_thread, no_sanitize_undefined,             \
+	__attribute__((no_sanitize("address"), no_sanitize("thread"), no_sanitize("undefined"),    \
 		       no_stack_protector))
 #define CHILD_INLINE static inline CHILD_CODE __attribute__((always_inline))
 

@@ -98,6 +98,7 @@ struct canp_event_stats {
 	uint64_t batch_log2[17];            /* batches of at least 2^i events and below 2^(i + 1) */
 };
 
+/* Sets every field to its default. */
 void canp_event_opts_init(struct canp_event_opts *o);
 /* Control plane. -EINVAL: sizes; -ENOMEM. */
 int canp_events_create(const struct canp_event_opts *o, struct canp_events **out);

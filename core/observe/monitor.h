@@ -65,6 +65,7 @@ struct canp_mon_stats {
 	bool running;
 };
 
+/* Sets every field to its default. */
 void canp_mon_opts_init(struct canp_mon_opts *o);
 /* Before the first session, or when nothing runs: -EBUSY otherwise. -EINVAL: values. Optional. */
 int canp_monitor_config(const struct canp_mon_opts *o);

@@ -75,11 +75,10 @@ struct canp_pipe_opts {
 	unsigned max_running_ops;  /* operators running at the same time [no limit] */
 	bool unordered;            /* sinks take batches as they come */
 	/* The three switches of OptimizedPipeline. */
-	bool no_async_execution;      /* enable_async_execution = false: SERIAL when AUTO */
-	bool no_shared_monitoring;    /* no session of the shared monitor */
-	bool no_async_events;         /* no OP_* events */
-	struct canp_monitor *monitor; /* NULL: the process's own, the only one there is */
-	struct canp_events *events;   /* NULL: none are emitted */
+	bool no_async_execution;    /* enable_async_execution = false: SERIAL when AUTO */
+	bool no_shared_monitoring;  /* no session of the shared monitor */
+	bool no_async_events;       /* no OP_* events */
+	struct canp_events *events; /* NULL: none are emitted */
 };
 
 /* The options with every default filled in, as create will use them. */

@@ -36,7 +36,7 @@ typedef canp_process_fn task_func_t;
 #define LOG_LEVEL_INFO   CANP_PROCESS_LOG_INFO
 #define LOG_LEVEL_DEBUG  CANP_PROCESS_LOG_DEBUG
 
-/* Each one is canp_process_<name>() of process.h. */
+/* Life: canp_process_pool_create() and its neighbours in process.h. */
 process_pool_t *pool_create(const pool_config_t *config);
 int pool_start(process_pool_t *pool);
 int pool_stop(process_pool_t *pool, uint32_t timeout_ms);
@@ -44,6 +44,7 @@ void pool_destroy(process_pool_t *pool);
 int pool_restart(process_pool_t *pool, uint32_t timeout_ms);
 int pool_resize(process_pool_t *pool, int workers);
 
+/* Submitting: canp_process_pool_submit_sync() and its neighbours. */
 int pool_submit_sync(process_pool_t *pool, task_func_t task_func, void *input_data,
 		     size_t input_size, void *user_data, task_priority_t priority,
 		     uint32_t timeout_ms, task_result_t *result);
@@ -55,18 +56,22 @@ int pool_submit_batch_into(process_pool_t *pool, const task_desc_t *tasks, int c
 			   task_future_t **futures);
 void task_result_release(task_result_t *result);
 
+/* Futures: canp_process_future_wait() and its neighbours; core/runtime/future.h has the rest. */
 int pool_future_wait(task_future_t *future, task_result_t *result, uint32_t timeout_ms);
 int pool_future_wait_any(task_future_t *const *futures, int count, uint32_t timeout_ms);
 int pool_future_cancel(task_future_t *future);
 void pool_future_destroy(task_future_t *future);
 task_status_t pool_task_status(process_pool_t *pool, uint64_t task_id);
 
+/* Payload in shared memory, and what a task may ask: canp_process_pool_alloc() and its neighbours.
+ */
 void *pool_alloc_payload(process_pool_t *pool, size_t size);
 void pool_free_payload(process_pool_t *pool, void *p);
 void *pool_task_alloc(size_t size);
 bool pool_task_cancelled(void);
 int pool_fd(process_pool_t *pool);
 
+/* Statistics and logs: canp_process_pool_stats() and its neighbours. */
 int pool_get_stats(process_pool_t *pool, pool_stats_t *stats);
 void pool_set_log_level(process_pool_t *pool, int level);
 int pool_set_log_file(process_pool_t *pool, const char *path);

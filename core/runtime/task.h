@@ -66,7 +66,8 @@ struct canp_task_env {
 };
 #define CANP_TASK_MESSAGE_BYTES 64u
 
-/* 0 or -errno; it runs to completion on one reactor and must not block (25 ms: stall report). */
+/* 0 or -errno; it runs to completion on one reactor and must not block. Builds of FLAVOUR=debug
+ * name one that takes over 25 ms on stderr, as a stall. */
 typedef int (*canp_task_fn)(const struct canp_task_env *env, void *arg);
 
 /* Everything one submission can say; zero is the default of each field. */

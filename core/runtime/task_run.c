@@ -12,13 +12,16 @@
  * token back kicks those marked.
  */
 #include <errno.h>
+#include <execinfo.h>
 #include <linux/futex.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/runtime/task_priv.h"
 #include "core/runtime/timer.h"
 
@@ -29,6 +32,7 @@
 #define STEAL_MAX      8u
 #define STEAL_TIME_NS  (20 * (uint64_t)CANP_NS_PER_US)
 #define SURPLUS_GAP_NS (50 * (uint64_t)CANP_NS_PER_US)
+#define STALL_NS       (25 * (uint64_t)CANP_NS_PER_MS)
 
 /* What a task sees, and what canp_task_cancelled() finds behind it. */
 struct task_run {
@@ -348,6 +352,43 @@ static uint64_t group_close(struct task_shard *sh)
 	return now;
 }
 
+#ifdef CANP_DEBUG
+/* A task that keeps its reactor for so long holds up everything else there: developers are told
+ * which one, once a second at most. The function stands as object+offset, for addr2line. */
+static void stall_look(const struct task_run *r, canp_task_fn fn, uint64_t from_ns)
+{
+	static uint64_t last_ns;
+	uint64_t now = canp_clock_ns(), last = __atomic_load_n(&last_ns, __ATOMIC_RELAXED);
+	void *at = (void *)(uintptr_t)fn;
+	char **name;
+
+	if (now - from_ns < STALL_NS || (last && now - last < (uint64_t)CANP_NS_PER_S) ||
+	    !__atomic_compare_exchange_n(&last_ns, &last, now, false, __ATOMIC_RELAXED,
+					 __ATOMIC_RELAXED))
+		return;
+	name = backtrace_symbols(&at, 1);
+	canp_warn("stall: task %llu kept shard %u for %llu ms, the limit is %llu ms: %s",
+		  (unsigned long long)r->env.id, r->env.shard,
+		  (unsigned long long)((now - from_ns) / (uint64_t)CANP_NS_PER_MS),
+		  (unsigned long long)(STALL_NS / (uint64_t)CANP_NS_PER_MS), name ? name[0] : "?");
+	free(name);
+}
+#endif
+
+static int run_fn(struct task_slot *s, struct task_run *r)
+{
+#ifdef CANP_DEBUG
+	uint64_t from = canp_clock_ns();
+	canp_task_fn fn = s->fn;
+	int rc = fn(&r->env, s->arg);
+
+	stall_look(r, fn, from);
+	return rc;
+#else
+	return s->fn(&r->env, s->arg);
+#endif
+}
+
 static void run_claimed(struct task_shard *sh, struct task_slot *s, uint64_t w)
 {
 	bool asked = w & (TS_HELD | TS_DONE);
@@ -380,7 +421,7 @@ static void run_claimed(struct task_shard *sh, struct task_slot *s, uint64_t w)
 		s->started_ns = sh->group_ns;
 		s->ran = (uint16_t)sh->index;
 	}
-	rc = s->fn(&r.env, s->arg);
+	rc = run_fn(s, &r);
 	sh->grouped++;
 	if (asked) {
 		uint64_t from = sh->group_ns;
@@ -402,7 +443,7 @@ static void run_claimed(struct task_shard *sh, struct task_slot *s, uint64_t w)
 /* Runs from the own queues; start_ns is when the call began. */
 static unsigned shard_run(struct task_shard *sh, uint64_t start_ns)
 {
-	unsigned n = 0, qi;
+	unsigned n = 0, qi = 0;
 	uint64_t w;
 
 	while (n < RUN_MAX && sh->group_ns - start_ns < RUN_BUDGET_NS) {

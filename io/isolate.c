@@ -20,6 +20,7 @@
 #include "core/base/err.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
+#include "io/isolate_event.h"
 
 /* What a worker may take besides what was mapped when it was forked: walkers need some 5 MiB. */
 #define ISO_WORKER_MEM  ((uint64_t)256 << 20)
@@ -109,6 +110,7 @@ static int iso_lanes(struct canp_isolate *iso)
 int canp_isolate_create(const struct canp_isolate_opts *o, struct canp_strbuf *err,
 			struct canp_isolate **out)
 {
+	const char *spool = getenv("CANP_TEST_ISOLATE_SPOOL_KB");
 	struct canp_isolate *iso = calloc(1, sizeof(*iso));
 	struct canp_process_limits_state st = {0};
 	int rc;
@@ -119,6 +121,11 @@ int canp_isolate_create(const struct canp_isolate_opts *o, struct canp_strbuf *e
 	iso->o.lanes = canp_max(iso->o.lanes, 1u);
 	iso->format = *o->format;
 	iso->o.format = &iso->format;
+	/* Test hook: a small spool is soon full. */
+	iso->spool_bytes = spool ? canp_max(strtoull(spool, NULL, 10) << 10,
+					    (unsigned long long)CANP_ISO_EVENT_MAX)
+				 : ISO_SPOOL;
+	iso->spool_bytes = canp_min(iso->spool_bytes, ISO_SPOOL);
 	rc = iso_lanes(iso);
 	if (!rc)
 		rc = iso_pool(iso);
@@ -234,7 +241,7 @@ int canp_iso_begin(struct canp_iso_port *p, const char *name, uint64_t bytes)
 	l->fd = p->fd;
 	l->file = ++p->seq;
 	l->bytes = bytes;
-	l->spool_bytes = ISO_SPOOL;
+	l->spool_bytes = p->iso->spool_bytes;
 	snprintf(l->name, sizeof(l->name), "%s", name);
 	p->bytes = bytes;
 	p->head = p->moved = p->fill = 0;

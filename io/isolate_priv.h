@@ -57,6 +57,7 @@ struct canp_isolate {
 	struct canp_process_limits limits;
 	uint8_t *map;
 	size_t lane_bytes, map_bytes;
+	uint64_t spool_bytes;
 	struct canp_iso_port *ports; /* [lanes] */
 };
 

@@ -315,7 +315,7 @@ static int job_build_flow(struct canp_job *job, struct canp_strbuf *err)
 	return last < 0 ? last : canp_flow_build(job->flow, job->cores, err);
 }
 
-static unsigned job_cores(const struct canp_job_opts *opts)
+unsigned canp_job_nr_cores(const struct canp_job_opts *opts)
 {
 	struct canp_topology *t;
 	unsigned cores = opts->cores;
@@ -374,7 +374,7 @@ int canp_job_create(const struct canp_job_opts *opts, void (*warn)(void *arg, co
 		job->opts.window = CANP_SCHED_WINDOW_PER_SHARD;
 	if (!job->opts.write_depth)
 		job->opts.write_depth = CANP_INGEST_WRITE_DEPTH;
-	job->cores = job_cores(opts);
+	job->cores = canp_job_nr_cores(opts);
 	job->out_fd = -1;
 	job->priv = p;
 	pthread_mutex_init(&p->lock, NULL);
@@ -512,6 +512,7 @@ static int job_publish_rest(struct canp_job *job, struct canp_strbuf *err)
 		qsort(job->unknown, job->nr_unknown, sizeof(*job->unknown), by_frames);
 	rc = canp_report_side_tables(job);
 	rc = rc ? rc : canp_report_lines(job);
+	rc = rc ? rc : canp_report_quarantine(job);
 	rc = rc ? rc : canp_report_run_json(job);
 	if (rc && !err->len)
 		canp_strbuf_printf(err, "cannot finish the dataset in %s: %s", job->opts.out,

@@ -41,6 +41,7 @@ enum canp_job_phase {
 #define CANP_INGEST_WRITE_DEPTH  8u
 
 struct canp_hooks;
+struct canp_isolate;
 struct canp_job_opts {
 	const char *const *inputs;
 	unsigned nr_inputs;
@@ -90,6 +91,9 @@ struct canp_job_opts {
 	/* Read, decode and write one after the other, for comparison; canp-bench only. */
 	bool serial;
 	struct canp_hooks *hooks; /* io/hooks.h; NULL: none. The caller's */
+	/* Files are walked in its worker processes (io/isolate.h), one lane for each core; NULL: by
+	 * the shards themselves. The caller's. */
+	struct canp_isolate *isolate;
 	/* Part of a job, for canp-bench only (io/stage.h); NULL: the whole job. Caller's. */
 	const struct canp_stages *stages;
 };
@@ -108,6 +112,7 @@ struct canp_file_result {
 	enum canp_file_status status;
 	const struct canp_format *format;
 	bool gz;
+	bool quarantined;     /* FAILED because the worker process died of it */
 	int err;              /* -errno of open/read, 0 */
 	uint32_t device;      /* first device of the file */
 	uint32_t nr_faults;   /* all of them */
@@ -197,6 +202,8 @@ int canp_job_run(struct canp_job *job, void (*progress)(void *arg, const struct 
 		 void *arg, struct canp_strbuf *err);
 void canp_job_destroy(struct canp_job *job);
 
+/* Shards a job with these options runs on. Reads /sys; any thread. */
+unsigned canp_job_nr_cores(const struct canp_job_opts *opts);
 /* The file of a src id. */
 const struct canp_input *canp_job_input(const struct canp_job *job, uint32_t src);
 

@@ -5,6 +5,9 @@
  * The walker of the format finds members, has them inflated and checked, and gives their frames to
  * the grouper; the grouper calls back when the chunk of a message is full. All of it happens inside
  * one call of `read`, and so does what comes behind: a chunk is extracted while it is in the L1.
+ *
+ * With isolation the walker is in another process, and a window has what it told, see
+ * ingest_isolate.c.
  */
 #include "core/base/clock.h"
 #include "core/base/units.h"
@@ -67,6 +70,10 @@ void canp_ingest_decode(void *state, struct canp_flow_node *n, struct canp_batch
 	if (!w) {
 		canp_group_flush(is->group);
 		canp_flow_emit(n, b);
+		return;
+	}
+	if (is->state == CANP_ING_ISOLATE) {
+		canp_ingest_replay(is, w);
 		return;
 	}
 	w->res = canp_unlikely(is->stage != NULL) ? canp_ingest_stage_walk(is, w)

@@ -43,8 +43,9 @@ static inline void canp_job_tell(const struct canp_job *job, enum canp_job_phase
  * have stopped unless said otherwise. 0 or -errno. */
 int canp_report_job_json(const struct canp_job *job); /* before the shards start */
 int canp_report_side_tables(struct canp_job *job);
-int canp_report_lines(const struct canp_job *job);    /* _canp/report.jsonl */
-int canp_report_run_json(const struct canp_job *job); /* last of all */
+int canp_report_lines(const struct canp_job *job);      /* _canp/report.jsonl */
+int canp_report_quarantine(const struct canp_job *job); /* _canp/quarantine; ingest_isolate.c */
+int canp_report_run_json(const struct canp_job *job);   /* last of all */
 
 /* ingest_totals.c: fills job->totals; samples peak memory (call before memory is given back). */
 void canp_job_collect(struct canp_job *job);

@@ -38,8 +38,8 @@
 
 /* ---- files ---- */
 
-static void ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code code, int err,
-			     const char *what)
+void canp_ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code code, int err,
+			   const char *what)
 {
 	struct canp_file_result *r = &is->job->results[is->file];
 	const struct canp_input *in = canp_job_input(is->job, is->file);
@@ -69,14 +69,16 @@ static unsigned ingest_open(struct canp_ingest_shard *is)
 		is->state = CANP_ING_FLUSH;
 		return 1;
 	}
+	if (is->iso && canp_ingest_isolate_busy(is))
+		return 0;
 	in = canp_job_input(is->job, is->file);
 	if (in->err) {
-		ingest_fail_file(is, CANP_FAULT_IO, in->err, "cannot open");
+		canp_ingest_fail_file(is, CANP_FAULT_IO, in->err, "cannot open");
 		is->file++;
 		return 1;
 	}
 	if (!in->size) {
-		ingest_fail_file(is, CANP_FAULT_EMPTY, 0, "no bytes");
+		canp_ingest_fail_file(is, CANP_FAULT_EMPTY, 0, "no bytes");
 		is->file++;
 		return 1;
 	}
@@ -84,11 +86,18 @@ static unsigned ingest_open(struct canp_ingest_shard *is)
 	if (rc == -EAGAIN)
 		return 0;
 	if (rc < 0) {
-		ingest_fail_file(is, CANP_FAULT_IO, rc, "cannot open");
+		canp_ingest_fail_file(is, CANP_FAULT_IO, rc, "cannot open");
 		is->file++;
 		return 1;
 	}
+	if (is->iso && canp_ingest_isolate_begin(is) < 0) {
+		canp_reader_close(is->stream);
+		is->stream = NULL;
+		return is->error != 0;
+	}
 	canp_observe_file_begin(is->obs, is->file);
+	if (is->iso)
+		return 1;
 	is->state = CANP_ING_PROBE;
 	canp_ingest_look_ahead(is);
 	if (canp_unlikely(is->stage != NULL) && canp_ingest_stage_reads(is)) {
@@ -110,16 +119,17 @@ static void ingest_observe_file(struct canp_ingest_shard *is, const struct canp_
 	canp_observe_file(is->obs, what[r->status], r->nr_faults);
 }
 
-static void ingest_close_file(struct canp_ingest_shard *is)
+void canp_ingest_close_file(struct canp_ingest_shard *is, bool walked, bool whole)
 {
 	struct canp_file_result *r = &is->job->results[is->file];
 	const struct canp_fault *rf = canp_reader_fault(is->stream);
 
-	if (rf)
+	if (rf && whole)
 		canp_ingest_fault(is, rf);
-	if (is->walker) {
+	if (is->walker)
 		canp_walker_close(is->walker, &r->stats);
-		is->walker = NULL;
+	is->walker = NULL;
+	if (walked) {
 		r->counts = *canp_group_counts(is->group);
 		r->status =
 			r->nr_faults || r->stats.unverified_tail ? CANP_FILE_DAMAGED : CANP_FILE_OK;
@@ -151,8 +161,8 @@ static unsigned ingest_probe(struct canp_ingest_shard *is)
 	}
 	r->format = canp_format_probe(win, len, is->probe_mem, &r->gz);
 	if (!r->format) {
-		ingest_fail_file(is, CANP_FAULT_NOT_A_LOG, 0, "no format recognises it");
-		ingest_close_file(is);
+		canp_ingest_fail_file(is, CANP_FAULT_NOT_A_LOG, 0, "no format recognises it");
+		canp_ingest_close_file(is, is->walker != NULL, true);
 		return 1;
 	}
 	canp_group_file_begin(is->group, is->file);
@@ -174,12 +184,12 @@ static void ingest_straddle_fault(struct canp_ingest_shard *is, uint64_t offset)
 	canp_fault_set(&f, CANP_FAULT_LIMIT, offset, 0, "record larger than %u bytes",
 		       CANP_FORMAT_STRADDLE);
 	canp_ingest_fault(is, &f);
-	ingest_close_file(is);
+	canp_ingest_close_file(is, is->walker != NULL, true);
 }
 
 /* No slot can come back and the frontier unit still has no room: the plan promised enough, so only
  * the job can be stopped with a text. */
-static unsigned ingest_starved(struct canp_ingest_shard *is)
+unsigned canp_ingest_starved(struct canp_ingest_shard *is)
 {
 	if (!is->privileged || is->runs_out)
 		return 0;
@@ -191,7 +201,7 @@ static unsigned ingest_starved(struct canp_ingest_shard *is)
 
 /* Enough is on its way. Runs of the frontier unit are always taken, so it may wait for its own; any
  * other unit may wait for all, for it is not the one that the owners wait for. */
-static bool ingest_runs_full(const struct canp_ingest_shard *is)
+bool canp_ingest_runs_full(const struct canp_ingest_shard *is)
 {
 	uint32_t out = is->privileged ? is->unit_runs_out : is->runs_out;
 
@@ -207,11 +217,11 @@ static unsigned ingest_windows(struct canp_ingest_shard *is)
 		struct canp_ingest_window w = {0};
 		struct canp_batch b;
 
-		if (ingest_runs_full(is))
+		if (canp_ingest_runs_full(is))
 			return work;
 		if (!canp_ingest_has_room(is, CANP_INGEST_BURST_FRAMES)) {
 			CANP_USDT2(page_pause, is->unit, is->runs_out);
-			return work + ingest_starved(is);
+			return work + canp_ingest_starved(is);
 		}
 		if (canp_reader_peek(is->stream, &w.data, &w.len, &w.base, &w.eof) == -EAGAIN)
 			return work;
@@ -223,7 +233,7 @@ static unsigned ingest_windows(struct canp_ingest_shard *is)
 		CANP_ASSERT(w.consumed <= w.len);
 		work++;
 		if (w.res == CANP_WALK_STOP || (w.res == CANP_WALK_MORE && w.eof)) {
-			ingest_close_file(is);
+			canp_ingest_close_file(is, is->walker != NULL, true);
 			return work;
 		}
 		if (canp_reader_consume(is->stream, w.consumed, w.res == CANP_WALK_MORE) < 0) {
@@ -309,7 +319,7 @@ static unsigned ingest_flush(struct canp_ingest_shard *is)
 	/* The window bounds the units under way, so a ticket is always free. */
 	CANP_ASSERT(t);
 	if (!canp_ingest_has_room_to_flush(is))
-		return ingest_starved(is);
+		return canp_ingest_starved(is);
 	canp_ingest_batch(&end, 0, NULL);
 	canp_flow_emit(is->read, &end);
 	t->unit = is->unit;
@@ -343,6 +353,8 @@ static unsigned ingest_step(struct canp_ingest_shard *is)
 	case CANP_ING_WALK:
 		canp_ingest_update_privilege(is);
 		return ingest_windows(is);
+	case CANP_ING_ISOLATE:
+		return canp_ingest_isolate(is);
 	case CANP_ING_FLUSH:
 		canp_ingest_update_privilege(is);
 		return ingest_flush(is);
@@ -384,6 +396,7 @@ void canp_ingest_abandon(struct canp_ingest_shard *is)
 {
 	if (is->state == CANP_ING_DELAY)
 		canp_reactor_timer_del(is->sh, &is->delay);
+	canp_ingest_isolate_drop(is);
 	if (is->walker)
 		canp_walker_close(is->walker, &is->job->results[is->file].stats);
 	is->walker = NULL;

@@ -10,6 +10,7 @@
 #include "core/base/timeconv.h"
 #include "io/hooks.h"
 #include "io/ingest_priv.h"
+#include "io/isolate.h"
 #include "io/observe_job.h"
 #include "io/outdir.h"
 #include "io/report.h"
@@ -122,6 +123,8 @@ void canp_report_input(struct canp_json *js, const struct canp_job *job, uint32_
 		input_time(js, "last", r->counts.last_ns);
 	}
 	canp_json_kbool(js, "unverified_tail", r->stats.unverified_tail);
+	if (r->quarantined)
+		canp_json_kbool(js, "quarantined", true);
 	canp_json_ku64(js, "damage_events", r->nr_faults);
 	canp_json_key(js, "damage");
 	canp_json_array(js);
@@ -265,6 +268,7 @@ int canp_report_run_json(const struct canp_job *job)
 	report_pipeline(&js, job);
 	report_plugins(&js, job);
 	canp_hooks_json(&js, job->opts.hooks);
+	canp_isolate_json(&js, job->opts.isolate);
 	canp_job_perf_json(&js, job);
 	canp_json_key(&js, "unknown_ids");
 	canp_json_array(&js);

@@ -271,6 +271,7 @@ int canp_ingest_setup(void *arg, struct canp_shard *s)
 		return -ENOMEM;
 	canp_observe_shard_init(is->obs, job->opts.trace_events, s->index, s->cpu);
 	rc = canp_ingest_stage_init(is);
+	rc = rc ? rc : canp_ingest_isolate_init(is);
 	rc = rc ? rc : shard_setup_io(is);
 	rc = rc ? rc : shard_setup_walk(is);
 	rc = rc ? rc : shard_setup_builders(is);

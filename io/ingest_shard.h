@@ -72,8 +72,9 @@ enum canp_ingest_state {
 	CANP_ING_OPEN,  /* opens the next file of the unit */
 	CANP_ING_PROBE, /* waits for the first bytes */
 	CANP_ING_WALK,
-	CANP_ING_FLUSH, /* end of the unit: chunks and runs go out */
-	CANP_ING_OVER,  /* no unit will come */
+	CANP_ING_ISOLATE, /* a worker process walks it, see ingest_isolate.c */
+	CANP_ING_FLUSH,   /* end of the unit: chunks and runs go out */
+	CANP_ING_OVER,    /* no unit will come */
 };
 
 struct canp_ingest_shard {
@@ -127,6 +128,7 @@ struct canp_ingest_shard {
 	int error;
 	char error_what[160];
 	struct canp_observe_shard *obs;
+	struct canp_ingest_iso *iso;    /* NULL without isolation */
 	struct canp_stage_shard *stage; /* NULL in every real job, see io/stage.h */
 };
 
@@ -211,6 +213,28 @@ void canp_ingest_overlap(struct canp_ingest_shard *is);
 struct canp_group *canp_ingest_group_init(struct canp_ingest_shard *is, void *mem);
 void canp_ingest_host_init(struct canp_ingest_shard *is);
 void canp_ingest_fault(void *arg, const struct canp_fault *f);
+
+/* ingest_read.c, for ingest_isolate.c: the file under way could not be used; it is closed, walked
+ * or not, whole or given up before its end; no slot can come back; enough is on its way. */
+void canp_ingest_fail_file(struct canp_ingest_shard *is, enum canp_fault_code code, int err,
+			   const char *what);
+void canp_ingest_close_file(struct canp_ingest_shard *is, bool walked, bool whole);
+unsigned canp_ingest_starved(struct canp_ingest_shard *is);
+bool canp_ingest_runs_full(const struct canp_ingest_shard *is);
+
+/* ingest_isolate.c; all but the first only where is->iso is set. */
+/* Makes is->iso when the job is isolated. 0 or -ENOMEM. */
+int canp_ingest_isolate_init(struct canp_ingest_shard *is);
+/* The stream of is->file is open: a worker gets the file. 0; -EAGAIN; or is->error is set. */
+int canp_ingest_isolate_begin(struct canp_ingest_shard *is);
+/* A worker still has to leave a file that was given up; the shard is woken when it has. */
+bool canp_ingest_isolate_busy(struct canp_ingest_shard *is);
+/* A step in state ISOLATE; returns work. */
+unsigned canp_ingest_isolate(struct canp_ingest_shard *is);
+/* `decode`: events in w go to the grouper. */
+void canp_ingest_replay(struct canp_ingest_shard *is, struct canp_ingest_window *w);
+/* The unit under way is given up. */
+void canp_ingest_isolate_drop(struct canp_ingest_shard *is);
 
 /* ingest_stage.c: part of a job, for canp-bench (io/stage.h). All but the first two only where
  * is->stage is set. */

@@ -10,6 +10,7 @@
 #include "core/base/err.h"
 #include "core/base/json.h"
 #include "core/base/version.h"
+#include "io/isolate.h"
 #include "numa/host.h"
 #include "simd/simd.h"
 #include "tools/appliance_cmd.h"
@@ -20,7 +21,23 @@ struct caps {
 	struct canp_ring_caps ring;
 	int ring_err;
 	struct canp_hugepage_report pages;
+	bool isolation;
+	struct canp_strbuf isolation_reason;
 };
+
+/* Whether --isolate=process would work is found out by starting a worker. Before anything else, as
+ * in a job. */
+static void caps_isolation(struct caps *c, const struct canp_job_cli *cli)
+{
+	struct canp_isolate *iso = NULL;
+	int rc = canp_isolate_create(&(struct canp_isolate_opts){.lanes = 1,
+								 .format = &cli->job.format,
+								 .inflate = cli->job.inflate},
+				     &c->isolation_reason, &iso);
+
+	c->isolation = !rc;
+	canp_isolate_destroy(iso);
+}
 
 static void caps_probe(struct caps *c, const struct canp_job_cli *cli)
 {
@@ -111,6 +128,9 @@ static void caps_text(struct canp_strbuf *sb, const struct caps *c, const struct
 		yes(r->has_ftruncate), yes(r->has_dontcache));
 	canp_strbuf_printf(sb, "pages      %s%s%s\n", canp_page_kind_name(c->pages.kind),
 			   *c->pages.reason ? ": " : "", c->pages.reason);
+	canp_strbuf_printf(sb, "isolation  %s%s\n",
+			   c->isolation ? "worker processes with seccomp" : "",
+			   c->isolation ? "" : c->isolation_reason.buf);
 	canp_strbuf_printf(sb, "simd       %s\n", canp_isa_name(canp_simd.isa));
 	canp_strbuf_puts(sb,
 			 "kernels    (* is used; where an instruction set has no variant of its "
@@ -147,6 +167,9 @@ static void caps_json(struct canp_json *js, const struct caps *c, const struct c
 	canp_json_kbool(js, "restricted", c->ring.restricted);
 	canp_json_kstr(js, "pages", canp_page_kind_name(c->pages.kind));
 	canp_json_kstr(js, "pages_reason", c->pages.reason);
+	canp_json_kbool(js, "isolation", c->isolation);
+	canp_json_kstr(js, "isolation_reason",
+		       c->isolation_reason.buf ? c->isolation_reason.buf : "");
 	canp_json_kstr(js, "simd", canp_isa_name(canp_simd.isa));
 	canp_json_kstr(js, "inflate", canp_ahead_engine_name(engine));
 	canp_json_kstr(js, "inflate_why", why);
@@ -181,6 +204,7 @@ int canp_cmd_caps(int argc, char **argv)
 	code = canp_job_cli_resolve(&c, &tool);
 	caps = calloc(1, sizeof(*caps));
 	if (code < 0 && caps) {
+		caps_isolation(caps, &c);
 		caps_probe(caps, &c);
 		if (c.ui.json)
 			caps_json(&js, caps, &c);
@@ -189,6 +213,8 @@ int canp_cmd_caps(int argc, char **argv)
 		canp_strbuf_puts(&sb, c.ui.json ? "\n" : "");
 		code = canp_tool_print(&sb);
 	}
+	if (caps)
+		canp_strbuf_fini(&caps->isolation_reason);
 	free(caps);
 	canp_job_cli_fini(&c);
 	return code < 0 ? CANP_EXIT_FATAL : code;

@@ -14,6 +14,7 @@ struct canp_appliance_cfg {
 };
 
 enum { CANP_CFG_PROGRESS_AUTO, CANP_CFG_PROGRESS_ALWAYS, CANP_CFG_PROGRESS_NEVER };
+enum { CANP_CFG_ISOLATE_NONE, CANP_CFG_ISOLATE_PROCESS };
 
 extern const struct canp_opt_table canp_appliance_opt_table;
 

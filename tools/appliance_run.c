@@ -12,6 +12,7 @@
 #include "core/base/err.h"
 #include "io/hooks.h"
 #include "io/ingest_shard.h"
+#include "io/isolate.h"
 #include "io/observe_job.h"
 #include "io/outdir.h"
 #include "io/report.h"
@@ -406,6 +407,17 @@ static int run_hooks(struct canp_job_cli *c, struct canp_strbuf *err)
 	return rc;
 }
 
+/* Before the threads of hooks and watchers, and before the memory of the job. */
+static int run_isolate(struct canp_job_cli *c, struct canp_strbuf *err)
+{
+	if (c->ui.isolate != CANP_CFG_ISOLATE_PROCESS)
+		return 0;
+	return canp_isolate_create(&(struct canp_isolate_opts){.lanes = canp_job_nr_cores(&c->job),
+							       .format = &c->job.format,
+							       .inflate = c->job.inflate},
+				   err, &c->job.isolate);
+}
+
 int canp_cmd_run(int argc, char **argv)
 {
 	struct canp_strbuf err = CANP_STRBUF_INIT;
@@ -421,7 +433,7 @@ int canp_cmd_run(int argc, char **argv)
 		code = canp_tool_usage(&run_tool, "no INPUT given");
 	if (code < 0 && !c.job.out && !c.ui.dry_run)
 		code = canp_tool_usage(&run_tool, "no output folder given (-o DIR)");
-	if (code < 0 && !c.ui.dry_run && run_hooks(&c, &err)) {
+	if (code < 0 && !c.ui.dry_run && (run_isolate(&c, &err) || run_hooks(&c, &err))) {
 		fprintf(stderr, "canp-appliance: %s\n", err.buf);
 		code = CANP_EXIT_FATAL;
 	}
@@ -436,6 +448,7 @@ int canp_cmd_run(int argc, char **argv)
 		code = c.ui.dry_run ? dry_run(&c, job) : run_job(&c, job);
 	canp_job_destroy(job);
 	canp_hooks_destroy(c.job.hooks);
+	canp_isolate_destroy(c.job.isolate);
 	canp_strbuf_fini(&err);
 	canp_job_cli_fini(&c);
 	return code;

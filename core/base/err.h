@@ -40,7 +40,9 @@ CANP_BEGIN_DECLS
 	X(IO, "reading failed", "see the system error in the detail")                              \
 	X(EMPTY, "file is empty", "nothing to do")                                                 \
 	X(NOT_A_LOG, "no known log format recognised", "use `canp-appliance inspect` on the file") \
-	X(NO_MEMORY, "not enough pool memory for this file", "raise --mem-per-core")
+	X(NO_MEMORY, "not enough pool memory for this file", "raise --mem-per-core")               \
+	X(WORKER, "worker process ended while decoding",                                           \
+	  "file is quarantined: keep it apart and report it")
 
 enum canp_fault_code {
 #define X(name, text, fix) CANP_FAULT_##name,

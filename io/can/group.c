@@ -101,6 +101,24 @@ struct canp_group *canp_group_init(void *mem, const struct canp_group_opts *opts
 	return g;
 }
 
+size_t canp_group_capture_bytes(void)
+{
+	return canp_align_up(sizeof(struct canp_group), (size_t)CANP_CACHELINE);
+}
+
+struct canp_group *canp_group_capture_init(void *mem, const struct canp_group_capture *c)
+{
+	struct canp_group *g = mem;
+
+	CANP_ASSERT(!((uintptr_t)mem % CANP_CACHELINE));
+	memset(g, 0, sizeof(*g));
+	g->opts.from_ns = INT64_MIN;
+	g->opts.to_ns = INT64_MAX;
+	g->origin = 1;
+	g->capture = c;
+	return g;
+}
+
 void canp_group_fini(struct canp_group *g)
 {
 	g->nr_slots = 0;
@@ -199,6 +217,10 @@ void canp_group_file_begin(struct canp_group *g, uint32_t src)
 
 void canp_group_device(struct canp_group *g, uint32_t device)
 {
+	if (g->capture) {
+		g->capture->device(g->capture->arg, device);
+		return;
+	}
 	group_set_origin(g, g->cur.src, device, g->cur.bus);
 }
 
@@ -215,6 +237,11 @@ const struct canp_busref *canp_group_bus(struct canp_group *g, const char *name,
 	g->nr_buses++;
 	b->number = number;
 	b->name_hash = hash;
+	if (g->capture) {
+		b->ref.number = (uint8_t)(b - g->buses);
+		g->capture->bus(g->capture->arg, b->ref.number, name, number);
+		return &b->ref;
+	}
 	b->ref.map = canp_plan_map(g->opts.plan, name, number);
 	/* The column is a UINT8: higher channels share 255 rather than look like a low one. */
 	b->ref.number = (uint8_t)canp_min(number, 255u);

@@ -80,6 +80,23 @@ void canp_group_device(struct canp_group *g, uint32_t device);
  * for the life of the grouper. At most 256 names a file; more share the last. */
 const struct canp_busref *canp_group_bus(struct canp_group *g, const char *name, unsigned number);
 
+/* Another end for what is given to a grouper: the calls themselves, to be told elsewhere (frames of
+ * a worker process, io/isolate.h). bus is the index of a bus() call of the same file. Pointers are
+ * valid during the call. */
+struct canp_group_capture {
+	void *arg;
+	void (*bus)(void *arg, unsigned bus, const char *name, unsigned number);
+	void (*device)(void *arg, uint32_t device);
+	void (*push)(void *arg, unsigned bus, int64_t ts_ns, uint32_t id, unsigned flags,
+		     unsigned dlc, const uint8_t *data, unsigned len);
+	void (*push24)(void *arg, unsigned bus, const uint8_t *frames, size_t n, int64_t ts_mul,
+		       int64_t ts_add);
+};
+/* A grouper without tables or plan, for file_begin, device, bus and the pushes only. mem: so many
+ * bytes, 64-byte aligned, the caller's; c is kept and must outlive it. */
+size_t canp_group_capture_bytes(void);
+struct canp_group *canp_group_capture_init(void *mem, const struct canp_group_capture *c);
+
 /* One frame by value. id: without flag bits. ts in ns. dlc: raw DLC code; len: payload bytes
  * present, 0..64. flags: enum canp_frame_flag. Remote/error/overload/gap go to the events slot. */
 void canp_group_push(struct canp_group *g, const struct canp_busref *bus, int64_t ts_ns,

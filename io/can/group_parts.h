@@ -61,6 +61,7 @@ struct canp_group {
 	uint32_t nr_unknown;
 	uint64_t unknown_overflow;
 	struct group_unknown *unknown;
+	const struct canp_group_capture *capture; /* NULL in a grouper with tables */
 };
 
 /* group.c */

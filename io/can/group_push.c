@@ -192,6 +192,10 @@ void canp_group_push(struct canp_group *g, const struct canp_busref *bus, int64_
 
 	group_count_kind(g, flags);
 	if (!bus->map || late || ts_ns < g->opts.from_ns) {
+		/* A grouper that only tells its calls has no maps. */
+		if (g->capture)
+			g->capture->push(g->capture->arg, bus->number, ts_ns, f.id, flags, dlc,
+					 data, f.len);
 		group_drop(g, flags);
 		return;
 	}
@@ -339,6 +343,10 @@ void canp_group_push24(struct canp_group *g, const struct canp_busref *bus, cons
 	const struct canp_frames_ctx *ctx = &g->ctx;
 	bool fast;
 
+	if (g->capture) {
+		g->capture->push24(g->capture->arg, bus->number, frames, n, ts_mul, ts_add);
+		return;
+	}
 	if (!bus->map) {
 		group_drop24(g, frames, n);
 		return;

@@ -355,6 +355,11 @@ uint64_t canp_iso_len(const struct canp_iso_port *p)
 	return p->spilled + canp_min(len, ISO_SPOOL);
 }
 
+uint64_t canp_iso_staged(const struct canp_iso_port *p)
+{
+	return p->spilled;
+}
+
 int64_t canp_iso_read(struct canp_iso_port *p, uint64_t at, uint8_t *buf, size_t n)
 {
 	uint64_t len = canp_iso_len(p);

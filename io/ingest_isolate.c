@@ -69,6 +69,8 @@ int canp_ingest_isolate_init(struct canp_ingest_shard *is)
 	if (!is->iso)
 		return -ENOMEM;
 	is->iso->port = canp_isolate_port(is->job->opts.isolate, is->sh->index);
+	if (!is->iso->port)
+		return -EINVAL;
 	is->iso->still_max = still ? (unsigned)strtoul(still, NULL, 10) : ISO_STILL_MAX;
 	return 0;
 }

@@ -195,7 +195,7 @@ void canp_isolate_json(struct canp_json *js, const struct canp_isolate *iso)
 
 struct canp_iso_port *canp_isolate_port(struct canp_isolate *iso, unsigned lane)
 {
-	return &iso->ports[lane];
+	return lane < iso->o.lanes ? &iso->ports[lane] : NULL;
 }
 
 int canp_iso_fd(const struct canp_iso_port *p)

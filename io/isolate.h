@@ -49,6 +49,7 @@ void canp_isolate_json(struct canp_json *js, const struct canp_isolate *iso);
 
 /* ---- one lane, on the thread of its shard ---- */
 
+/* NULL: there are not so many. */
 struct canp_iso_port *canp_isolate_port(struct canp_isolate *iso, unsigned lane);
 /* Becomes readable when the worker has done something; non-blocking, read it to wait again. */
 int canp_iso_fd(const struct canp_iso_port *p);

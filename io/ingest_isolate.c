@@ -28,6 +28,9 @@
 #include "io/outdir.h"
 
 #define ISO_BUF_BYTES (64u << 10)
+/* Holds every event but those with many frames. */
+#define ISO_SKIM_BYTES  1024u
+#define ISO_CHECK_BYTES ((uint64_t)4 << 20)
 /* Seconds, counted while this process runs: one that was stopped has not waited. */
 #define ISO_STILL_MAX 30u
 
@@ -66,6 +69,8 @@ int canp_ingest_isolate_init(struct canp_ingest_shard *is)
 	if (!is->iso)
 		return -ENOMEM;
 	is->iso->port = canp_isolate_port(is->job->opts.isolate, is->sh->index);
+	if (!is->iso->port)
+		return -EINVAL;
 	is->iso->still_max = still ? (unsigned)strtoul(still, NULL, 10) : ISO_STILL_MAX;
 	return 0;
 }
@@ -291,6 +296,55 @@ static unsigned iso_feed(struct canp_ingest_shard *is)
 
 /* ---- CHECK ---- */
 
+/* What is read at once: of frames in memory only the heads are needed, a file is read in blocks. */
+static size_t iso_stride(const struct canp_ingest_iso *iso)
+{
+	return iso->at < canp_iso_staged(iso->port) ? ISO_BUF_BYTES : ISO_SKIM_BYTES;
+}
+
+/* False: not what a worker tells that follows the rules. */
+static bool iso_skim(struct canp_ingest_iso *iso)
+{
+	int64_t have = canp_iso_read(iso->port, iso->at, iso->buf, iso_stride(iso));
+	uint64_t done = 0;
+
+	while (have > 0 && done < (uint64_t)have) {
+		struct canp_iso_event ev;
+		int n = canp_iso_skim(iso->buf + done, (size_t)((uint64_t)have - done), &ev);
+
+		if (n < 0 || (n > 0 && !canp_iso_follow(&iso->state, &ev)))
+			return false;
+		if (!n)
+			break;
+		done += (uint64_t)n;
+	}
+	iso->at += done;
+	return done && iso->at <= canp_iso_len(iso->port);
+}
+
+static unsigned iso_check(struct canp_ingest_shard *is)
+{
+	struct canp_ingest_iso *iso = is->iso;
+	uint64_t len = canp_iso_len(iso->port), stop = iso->at + ISO_CHECK_BYTES;
+	bool good = true;
+
+	while (good && iso->at < len && iso->at < stop)
+		good = iso_skim(iso);
+	if (good && iso->at < len)
+		return 1;
+	if (!good || !iso->state.ended) {
+		iso_quarantine(is, "worker told what no log can contain");
+		return 1;
+	}
+	iso->phase = ISO_REPLAY;
+	iso->at = 0;
+	iso->known = false;
+	memset(&iso->state, 0, sizeof(iso->state));
+	return 1;
+}
+
+/* ---- REPLAY ---- */
+
 /* Fills the buffer up. Bytes in it now, or -errno. */
 static int64_t iso_read(struct canp_ingest_iso *iso)
 {
@@ -311,41 +365,6 @@ static void iso_drop(struct canp_ingest_iso *iso, size_t n)
 	iso->have -= n;
 	iso->at += n;
 }
-
-static unsigned iso_check(struct canp_ingest_shard *is)
-{
-	struct canp_ingest_iso *iso = is->iso;
-	struct canp_iso_event ev;
-	size_t done = 0;
-	int64_t have = iso_read(iso);
-	int n = 0;
-
-	while (have > 0 && (n = canp_iso_parse(iso->buf + done, iso->have - done, &ev)) > 0) {
-		if (!canp_iso_follow(&iso->state, &ev))
-			n = -EBADMSG;
-		if (n < 0)
-			break;
-		done += (size_t)n;
-	}
-	if (have < 0 || n < 0 || (!done && !iso->state.ended)) {
-		iso_quarantine(is, "worker told what no log can contain");
-		return 1;
-	}
-	iso_drop(iso, done);
-	if (iso->have || iso->at < canp_iso_len(iso->port))
-		return 1;
-	if (!iso->state.ended) {
-		iso_quarantine(is, "worker told what no log can contain");
-		return 1;
-	}
-	iso->phase = ISO_REPLAY;
-	iso->at = 0;
-	iso->known = false;
-	memset(&iso->state, 0, sizeof(iso->state));
-	return 1;
-}
-
-/* ---- REPLAY ---- */
 
 static void replay_format(struct canp_ingest_shard *is, const struct canp_iso_event *ev)
 {

@@ -195,7 +195,7 @@ void canp_isolate_json(struct canp_json *js, const struct canp_isolate *iso)
 
 struct canp_iso_port *canp_isolate_port(struct canp_isolate *iso, unsigned lane)
 {
-	return &iso->ports[lane];
+	return lane < iso->o.lanes ? &iso->ports[lane] : NULL;
 }
 
 int canp_iso_fd(const struct canp_iso_port *p)
@@ -353,6 +353,11 @@ uint64_t canp_iso_len(const struct canp_iso_port *p)
 	uint64_t len = __atomic_load_n(&p->lane->len, __ATOMIC_RELAXED);
 
 	return p->spilled + canp_min(len, ISO_SPOOL);
+}
+
+uint64_t canp_iso_staged(const struct canp_iso_port *p)
+{
+	return p->spilled;
 }
 
 int64_t canp_iso_read(struct canp_iso_port *p, uint64_t at, uint8_t *buf, size_t n)

@@ -49,6 +49,7 @@ void canp_isolate_json(struct canp_json *js, const struct canp_isolate *iso);
 
 /* ---- one lane, on the thread of its shard ---- */
 
+/* NULL: there are not so many. */
 struct canp_iso_port *canp_isolate_port(struct canp_isolate *iso, unsigned lane);
 /* Becomes readable when the worker has done something; non-blocking, read it to wait again. */
 int canp_iso_fd(const struct canp_iso_port *p);
@@ -87,6 +88,8 @@ void canp_iso_cancel(struct canp_iso_port *p);
 
 /* Bytes of events; after DONE. */
 uint64_t canp_iso_len(const struct canp_iso_port *p);
+/* The first so many of them are in the file. */
+uint64_t canp_iso_staged(const struct canp_iso_port *p);
 /* Copies up to n of them from `at` into buf. How many; -errno when the file with the first part
  * cannot be read. */
 int64_t canp_iso_read(struct canp_iso_port *p, uint64_t at, uint8_t *buf, size_t n);

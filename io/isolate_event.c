@@ -190,9 +190,10 @@ static int parse_body(const struct iso_head *h, const uint8_t *body, struct canp
 	return -EBADMSG;
 }
 
-int canp_iso_parse(const uint8_t *p, size_t len, struct canp_iso_event *ev)
+static int parse(const uint8_t *p, size_t len, bool skim, struct canp_iso_event *ev)
 {
 	struct iso_head h;
+	size_t need;
 	int rc;
 
 	if (len < sizeof(h))
@@ -201,12 +202,25 @@ int canp_iso_parse(const uint8_t *p, size_t len, struct canp_iso_event *ev)
 	if (h.size < sizeof(h) || h.size > CANP_ISO_EVENT_MAX || h.size % 8 || !h.kind ||
 	    h.kind >= CANP_ISO_NR || h.size - sizeof(h) < iso_least[h.kind])
 		return -EBADMSG;
-	if (len < h.size)
+	need = h.size;
+	if (skim && h.kind == CANP_ISO_PUSH24)
+		need = sizeof(h) + sizeof(struct iso_push24);
+	if (len < need)
 		return 0;
 	ev->kind = (enum canp_iso_kind)h.kind;
 	ev->bus = h.bus;
 	rc = parse_body(&h, p + sizeof(h), ev);
 	return rc ? rc : (int)h.size;
+}
+
+int canp_iso_parse(const uint8_t *p, size_t len, struct canp_iso_event *ev)
+{
+	return parse(p, len, false, ev);
+}
+
+int canp_iso_skim(const uint8_t *p, size_t len, struct canp_iso_event *ev)
+{
+	return parse(p, len, true, ev);
 }
 
 bool canp_iso_follow(struct canp_iso_state *st, const struct canp_iso_event *ev)

@@ -22,7 +22,7 @@
 #include "io/format/format.h"
 
 /* Frames in one event at most, so that an event has a largest size. */
-#define CANP_ISO_FRAMES_MAX  2048u
+#define CANP_ISO_FRAMES_MAX  512u
 #define CANP_ISO_NAME_MAX    256u
 #define CANP_ISO_BUSES_MAX   256u
 #define CANP_ISO_DEVICES_MAX 1024u
@@ -78,6 +78,10 @@ struct canp_iso_event {
 /* Takes the event at p, len bytes there. Its size; 0: more bytes are needed; -EBADMSG: no such
  * event. Reads nothing outside. */
 int canp_iso_parse(const uint8_t *p, size_t len, struct canp_iso_event *ev);
+
+/* The same, but of the frames of a PUSH24 no more than the first need be there, and none is looked
+ * at: enough to know whether the event can be taken. */
+int canp_iso_skim(const uint8_t *p, size_t len, struct canp_iso_event *ev);
 
 /* What may follow: FORMAT once and first, buses and devices that were named before, nothing after
  * END. Zero before the first event. False: a worker that follows the rules does not do this. */

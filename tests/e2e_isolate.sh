@@ -137,9 +137,10 @@ eq "I05 kill -9 of a worker once: nothing is missing" "$rc $(dataset_hash k1)" "
 export CANP_TEST_CRASH="wait@0:f20."
 start run -o k2 -d m.dbc --cores 2 --isolate process in
 for _ in $(seq 400); do
-	[ "$(workers "$pid" | wc -w)" -ge 2 ] && break
+	[ "$(workers "$pid" | wc -w)" -ge 2 ] && [ -f k2/_canp/job.json ] && break
 	sleep 0.05
 done
+sleep 0.3
 all="$(cat /proc/"$pid"/task/*/children) $(workers "$pid")"
 kill -KILL "$pid"
 finish
@@ -155,10 +156,23 @@ for _ in $(seq 200); do
 	sleep 0.05
 done
 eq "I05 kill -9 of the job: no process is left" "$left" 0
+check "I05 kill -9 of the job: it had begun" test -f k2/_canp/job.json
 eq "I05 kill -9 of the job: no mark of completion" "$(find k2 -name run.json | wc -l)" 0
-eq "I05 kill -9 of the job: what is visible is whole" "$(strangers k2 | wc -l)" 0
+eq "I05 kill -9 of the job: what is visible is whole" "$(strangers k2 | grep -vc '/\.[^/]*$')" 0
 
-echo "-- where it cannot start"
+echo "-- where workers only die, and where they cannot start"
+mkdir small
+for i in $(seq 100 189); do echo "canp small/s$i.canp seed=$i frames=50 src=$i"; done >lines2
+logs make <lines2
+CANP_TEST_CRASH="abort@0:s1" canp 1 "I05 a crash loop ends the job" run -q -o loop -d m.dbc --cores 2 --isolate process small
+has "I05 a crash loop: the reason is told" err "worker process.*(dying|died)"
+(
+	ulimit -v 150000
+	timeout -k 5 60 "$APP" run -o nowhere -d m.dbc --cores 2 --isolate process in >out 2>err
+	echo $? >rc
+)
+eq "I05 without memory for the lanes: an error, no dataset" "$(cat rc) $(find nowhere 2>/dev/null | wc -l)" "1 0"
+has "I05 without memory for the lanes: clearly told" err "isolate=process: cannot start the worker processes"
 canp 0 "I05 caps tells whether it works" caps --json
 eq "I05 caps: worker processes can be had here" "$(field isolation)" True
 canp 64 "I05 --isolate of an unknown kind" run -o x --isolate thread in/f12.canp

@@ -179,10 +179,14 @@ static void I05_hostile_events_are_refused_without_harm(void **state)
 		for (uint32_t i = 0; i < size; i++)
 			for (unsigned v = 0; v < 256; v += 5) {
 				uint8_t was = t.p[at + i];
-				int n;
+				int n, skim;
 
 				t.p[at + i] = (uint8_t)v;
 				n = parse_fenced(t.p + at, size, &ev);
+				/* What is checked first is what is taken later. */
+				skim = canp_iso_skim(fence_end - size, size, &ev);
+				if (n > 0 || skim < 0)
+					assert_int_equal(skim, n);
 				t.p[at + i] = was;
 				assert_true(n == 0 || n == -EBADMSG || (n > 0 && n <= (int)size));
 				if (n > 0 && ev.kind == CANP_ISO_PUSH)
@@ -367,7 +371,7 @@ static void I05_told_calls_make_the_same_rows(void **state)
 	assert_memory_equal(&counts, canp_group_counts(g), sizeof(counts));
 	canp_group_flush(g);
 	canp_group_fini(g);
-	assert_true(direct.nr > 5000 && replay.nr == direct.nr);
+	assert_true(direct.nr > 3000 && replay.nr == direct.nr);
 	assert_int_equal(replay.hash, direct.hash);
 	canp_plan_destroy(plan);
 	canp_strbuf_fini(&err);

@@ -5,7 +5,7 @@ ROWS is tests/rows.tsv. Tests carry the ids of their rows: a cmocka function is 
 A16_batch_is_atomic (several ids: A17_A18_..), a line of a script says "ok   A16 text" (several:
 "A17 A18 text"). RESULTS is a folder that tests/run-unit.sh and tests/run-e2e.sh left their outputs
 in, below unit/ and e2e/; figures are read from RESULTS/bench_runtime.json, bench_pool.json,
-bench_kernels.json, bench_job.json and bench_job_{mmap,copy}.json, which `make rows-bench` writes.
+bench_kernels.json, bench_job.json and bench_job_{direct,copy}.json, which `make rows-bench` writes.
 Cases that several unit tests share stand in a header of TESTDIR/lib and count for each of them.
 
 Prints "row -> test -> result" lines (of row ID only, where it is given) and a count; fails when a test failed, and when a row has
@@ -120,17 +120,17 @@ class Figures:
     def __init__(self, folder):
         self.kernels = load(folder, "kernels")
         self.job = load(folder, "job")
-        self.mmap, self.copy = load(folder, "job_mmap"), load(folder, "job_copy")
+        self.direct, self.copy = load(folder, "job_direct"), load(folder, "job_copy")
         runtime, pool = load(folder, "runtime"), load(folder, "pool")
         self.runtime = {f["figure"]: f for f in runtime["figures"]} if runtime else {}
         self.pool = {"pool." + f["figure"]: f for f in pool["figures"]} if pool else {}
 
     def zerocopy(self):
-        """Reading mapped files beside copying them out of the page cache: files a second."""
-        key = "files_per_s_per_core"
-        if not self.mmap or not self.copy or not self.copy.get(key):
+        """Reading into place beside copying out of the page cache: files a second of CPU time."""
+        key = "files_per_cpu_s"
+        if not self.direct or not self.copy or not self.copy.get(key):
             return None
-        return self.mmap[key] / self.copy[key]
+        return self.direct[key] / self.copy[key]
 
     @staticmethod
     def pool_result(f):

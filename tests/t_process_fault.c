@@ -634,6 +634,19 @@ static void D32_deaths_are_events(void **state)
 	canp_events_destroy(ev);
 }
 
+/* The whole group runs a second time that way; this one carries the name. */
+static void D25_without_io_uring_it_does_the_same(void **state)
+{
+	bool was = pool_sync_ring;
+
+	pool_sync_ring = true;
+	D12_a_running_task_gets_the_flag_then_the_kill(state);
+	D20_late_tasks_end_at_their_time(state);
+	D31_restart_fails_no_task_and_replaces_everybody(state);
+	D32_a_crash_takes_only_its_task(state);
+	pool_sync_ring = was;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -645,6 +658,7 @@ int main(void)
 		cmocka_unit_test(D20_a_task_may_be_late_in_the_queue),
 		cmocka_unit_test(D21_without_scaling_the_number_is_constant),
 		cmocka_unit_test(D22_worker_i_stays_on_cpu_i),
+		cmocka_unit_test(D25_without_io_uring_it_does_the_same),
 		cmocka_unit_test(D29_even_load_moves_nothing),
 		cmocka_unit_test(D30_every_future_resolves_among_cancels_and_limits),
 		cmocka_unit_test(D31_restart_fails_no_task_and_replaces_everybody),

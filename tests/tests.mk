@@ -76,7 +76,7 @@ rows-bench: all
 	@mkdir -p $(O)/results
 	@for c in runtime pool kernels job; do echo "  BENCH   $$c"; \
 	$(BIN)/canp-bench $$c --json >$(O)/results/bench_$$c.json || exit 1; done
-	@for io in mmap copy; do echo "  BENCH   job --io=$$io"; \
+	@for io in direct copy; do echo "  BENCH   job --io=$$io"; \
 	$(BIN)/canp-bench job --json --io=$$(echo $$io | sed s/copy/buffered/) --stages=read --no-scaling --no-calls \
 	--against=none >$(O)/results/bench_job_$$io.json || exit 1; done
 

@@ -32,7 +32,7 @@ check "D69 versions are MAJOR.MINOR.PATCH ($version)" sh -c \
 for p in "$BIN"/canp-*; do
 	[ -x "$p" ] && eq "D69 ${p##*/} --version" "$("$p" --version | head -n 1)" "${p##*/} $version"
 done
-has "D69 the version is in the list of changes" CHANGELOG.md "^## $version$"
+has "D69 the version is in the list of changes" README.md "^### $version$"
 
 sh tests/lint/docs.sh gcc >"$T/lint" 2>&1
 eq "D70 every function of the library is described" $? 0

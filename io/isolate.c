@@ -80,9 +80,7 @@ static int iso_pool(struct canp_isolate *iso)
 
 static int iso_lanes(struct canp_isolate *iso)
 {
-	iso->lane_bytes = canp_align_up(
-		(size_t)(iso_spool((struct iso_lane *)NULL) - (uint8_t *)NULL) + ISO_SPOOL + 4096,
-		4096UL);
+	iso->lane_bytes = canp_align_up(iso_spool_at() + ISO_SPOOL + 4096, 4096UL);
 	iso->map_bytes = iso->lane_bytes * iso->o.lanes;
 	iso->map = mmap(NULL, iso->map_bytes, PROT_READ | PROT_WRITE,
 			MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

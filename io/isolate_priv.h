@@ -67,9 +67,14 @@ static inline uint8_t *iso_slot(struct iso_lane *l, uint32_t i)
 	       CANP_FORMAT_STRADDLE;
 }
 
+static inline size_t iso_spool_at(void)
+{
+	return canp_align_up(ISO_WORDS + (size_t)ISO_SLOTS * ISO_SLOT_STEP, 4096UL);
+}
+
 static inline uint8_t *iso_spool(struct iso_lane *l)
 {
-	return (uint8_t *)l + canp_align_up(ISO_WORDS + (size_t)ISO_SLOTS * ISO_SLOT_STEP, 4096UL);
+	return (uint8_t *)l + iso_spool_at();
 }
 
 static inline uint32_t iso_get(const uint32_t *w)

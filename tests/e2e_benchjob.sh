@@ -117,6 +117,27 @@ for e in sync mmap null io_uring; do
 		--output-format=json
 	eq "ioengine=$e moves all" "$(jq_ out 'j["e"]["read"]["io_bytes"]')" 2097152
 done
+for m in malloc mmap thp "mmap:$T/memory"; do
+	bench 0 "iomem=$m" --name=m --rw=read --bs=4k --iodepth=4 --filename="$T/blob" --iomem="$m"
+	has "iomem=$m is told" out "blocks       : iomem=$m, 4 pages"
+done
+eq "the file of memory is gone" "$(ls "$T" | grep -c '^memory')" 0
+bench 1 "iomem of a file that is not on a hugetlbfs" --name=m --rw=read --filename="$T/blob" \
+	--iomem="mmaphuge:$T/memory"
+has "it is told" err "$T/memory is not on a hugetlbfs"
+if command -v strace >/dev/null; then
+	for n in 1 4; do
+		timeout 60 strace -f -qq -c -o calls.$n -e trace=io_uring_enter "$BENCH" --name=b \
+			--rw=read --direct=0 --bs=4k --size=1m --iodepth=8 --iodepth_batch=$n \
+			--ioengine=io_uring --filename="$T/blob" --loops=4 >/dev/null 2>err
+		calls=$(awk '$NF == "io_uring_enter" { print $4 }' calls.$n)
+		eval "calls_$n=${calls:-0}"
+	done
+	check "iodepth_batch=4 enters the kernel less often than 1: $calls_4 and $calls_1 times" \
+		[ $((calls_4 > 0 && 2 * calls_4 < calls_1)) = 1 ]
+else
+	skip "iodepth_batch: strace is missing (make deps-test)"
+fi
 bench 0 "loops, clones in one group" --name=c --rw=randread --bs=4k --size=1m --filename="$T/blob" \
 	--numjobs=2 --loops=3 --group_reporting --output-format=json
 eq "they add up" "$(jq_ out 'len(d["jobs"]), j["c"]["read"]["io_bytes"]')" "(1, 6291456)"

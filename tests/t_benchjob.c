@@ -17,6 +17,7 @@
 #include "core/base/compiler.h"
 #include "core/base/units.h"
 #include "tools/benchjob.h"
+#include "tools/benchjob_mem.h"
 
 static const char *test_env(const char *name)
 {
@@ -365,6 +366,10 @@ static void wrong_keys_and_values_are_told_precisely(void **state)
 		{"output=avro", "x.job:2: sink: 'avro'"},
 		{"rw=read\nfilename=x\ndirect=1\nbs=1000",
 		 "x.job:5: direct=1 needs bs in multiples of 512"},
+		{"rw=read\nfilename=x\niomem=huge", "iomem: 'huge' is not malloc, mmap,"},
+		{"rw=read\nfilename=x\niomem=huge", "(x.job:4)"},
+		{"rw=read\nfilename=x\nmem=mmaphuge", "mmaphuge needs a file on a hugetlbfs"},
+		{"rw=read\nfilename=x\niomem=shm:/x", "iomem: shm takes no file"},
 		{"command=kernels\nrw=read", "x.job:2: command= runs a command of canp-bench"},
 	};
 	struct canp_benchjob j;
@@ -380,6 +385,59 @@ static void wrong_keys_and_values_are_told_precisely(void **state)
 		canp_benchjob_close(&j);
 		parsed_end(&p);
 	}
+}
+
+/* ---- memory of the blocks -------------------------------------------------------------------- */
+
+static void every_kind_of_block_memory_can_be_used(void **state)
+{
+	static const char *const kinds[] = {"malloc", "mmap", "mmap:/tmp/canp-t-benchjob", "shm",
+					    "thp"};
+	const size_t bytes = (3u << 20) + 512;
+
+	(void)state;
+	for (unsigned i = 0; i < CANP_ARRAY_SIZE(kinds); i++) {
+		struct canp_strbuf err = CANP_STRBUF_INIT;
+		struct canp_benchjob_mem m;
+		enum canp_benchjob_iomem kind;
+		const char *file;
+
+		assert_int_equal(canp_benchjob_mem_parse(kinds[i], &kind, &file, &err), 0);
+		assert_int_equal(canp_benchjob_mem_get(&m, kind, file, bytes, &err), 0);
+		assert_int_equal((uintptr_t)m.p % 4096, 0);
+		assert_int_equal(m.bytes, bytes);
+		memset(m.p, (int)i, bytes);
+		/* 769 pages, of which not one may be counted twice. */
+		assert_in_range(canp_benchjob_mem_pieces(&m), 0, 769);
+		if (geteuid() == 0 && !access("/proc/kpageflags", R_OK))
+			assert_in_range(canp_benchjob_mem_pieces(&m), 1, 769);
+		canp_benchjob_mem_put(&m);
+		assert_null(m.base);
+		canp_benchjob_mem_put(&m);
+		canp_strbuf_fini(&err);
+	}
+	/* A file of memory has no name that would stay behind. */
+	assert_int_equal(access("/tmp/canp-t-benchjob", F_OK), -1);
+}
+
+static void huge_pages_that_cannot_be_had_are_told(void **state)
+{
+	struct canp_strbuf err = CANP_STRBUF_INIT;
+	struct canp_benchjob_mem m;
+
+	(void)state;
+	/* A terabyte of them is on no machine that runs this. */
+	assert_true(canp_benchjob_mem_get(&m, CANP_BENCHJOB_IOMEM_SHMHUGE, NULL, 1ull << 40, &err) <
+		    0);
+	assert_non_null(strstr(err.buf, "524288 huge pages of 2 MiB are needed"));
+	assert_non_null(strstr(err.buf, "iomem=thp"));
+	canp_strbuf_fini(&err);
+	canp_benchjob_mem_put(&m);
+	assert_int_equal(
+		canp_benchjob_mem_get(&m, CANP_BENCHJOB_IOMEM_MMAPHUGE, "/tmp/x", 4096, &err),
+		-ENOTSUP);
+	assert_non_null(strstr(err.buf, "/tmp/x is not on a hugetlbfs"));
+	canp_strbuf_fini(&err);
 }
 
 static void every_row_is_a_key(void **state)
@@ -507,6 +565,8 @@ int main(void)
 		cmocka_unit_test(keys_of_fio_set_what_a_job_of_stages_has),
 		cmocka_unit_test(the_command_line_beats_the_file),
 		cmocka_unit_test(wrong_keys_and_values_are_told_precisely),
+		cmocka_unit_test(every_kind_of_block_memory_can_be_used),
+		cmocka_unit_test(huge_pages_that_cannot_be_had_are_told),
 		cmocka_unit_test(every_row_is_a_key),
 		cmocka_unit_test(percentiles_and_steady_states_are_read),
 		cmocka_unit_test(steady_is_a_small_deviation_or_a_small_slope),

@@ -146,6 +146,12 @@ soak: compare-peers
 compare-peers: all
 	@sh tests/compare_peers.sh $(BIN)
 
+.PHONY: compare-fio
+## compare-fio: bandwidth of a job file for reading in fio and in canp-bench; minutes
+soak: compare-fio
+compare-fio: all
+	@sh tests/compare_fio.sh $(BIN) || [ $$? -eq 77 ]
+
 # ---- other readers -------------------------------------------------------------------------------
 .PHONY: oracle interop interop-all
 ## oracle: frames and signals of the corpus against python-can, tshark, cantools and a reference walker
@@ -171,5 +177,5 @@ interop interop-all: all $(O)/tests/t_sink_parquet $(O)/tests/t_sidetable
 
 # ---- tests of a tool's parts ---------------------------------------------------------------------
 $(O)/tests/t_bench_compare: $(call obj,tools/bench_metrics.c tools/bench_compare_judge.c)
-$(O)/tests/t_benchjob: $(call obj,tools/benchjob_parse.c tools/benchjob_keys.c tools/benchjob_log.c \
+$(O)/tests/t_benchjob: $(call obj,tools/benchjob_parse.c tools/benchjob_keys.c tools/benchjob_log.c tools/benchjob_mem.c \
 	tools/bench_cfg.c tools/gen_cfg.c tools/appliance_job.c tools/toolmain.c)

@@ -45,6 +45,10 @@ static void fio_exec(const struct canp_bench_setup *s, char *names, int out)
 
 	snprintf(bs, sizeof(bs), "--bs=%u", s->job.slice_bytes);
 	snprintf(depth, sizeof(depth), "--iodepth=%u", s->job.depth);
+	/* The reader's blocks lie in huge pages. Those of fio come from malloc, which asks for
+	 * them, too, when glibc is told so: else the pages would be compared. */
+	if (s->job.hugepages != CANP_HUGE_OFF)
+		setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 1);
 	dup2(null, 0);
 	dup2(out, 1);
 	dup2(null, 2);

@@ -69,6 +69,8 @@ struct canp_benchjob_result {
 	struct canp_benchjob_op op[CANP_BENCHJOB_OPS_MAX];
 	unsigned nr_ops, cores;
 	char ring[16], pages[32];
+	/* Of rw=: pages of 4 KiB of its blocks, and in how many pieces they lie; 0: not known. */
+	uint64_t buf_pages, buf_pieces;
 	/* The process and its children. */
 	double usr_s, sys_s, cpu_s; /* cpu_s: of the measured part where that is known, else all */
 	uint64_t ctx, majf, minf;

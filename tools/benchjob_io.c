@@ -22,6 +22,7 @@
 #include "core/base/units.h"
 #include "core/runtime/ring.h"
 #include "tools/benchjob.h"
+#include "tools/benchjob_mem.h"
 
 #define IO_BS_DEFAULT 4096u
 
@@ -50,7 +51,7 @@ struct io_state {
 	uint32_t bs;
 	unsigned depth;
 	bool write, random;
-	uint8_t *buf; /* depth blocks */
+	struct canp_benchjob_mem mem; /* depth blocks */
 	/* where it is */
 	unsigned at_file;
 	uint64_t at, issued, loops_left, rng;
@@ -350,7 +351,7 @@ static void submit(struct io_state *s, struct io_file *f, uint64_t off, uint64_t
 	slot->op = (struct canp_ring_op){
 		.opcode = s->write ? CANP_OP_WRITE : CANP_OP_READ,
 		.fd = f->fd,
-		.buf = s->buf + (uint64_t)(slot - s->slot) * s->bs,
+		.buf = s->mem.p + (uint64_t)(slot - s->slot) * s->bs,
 		.len = s->bs,
 		.off = off,
 		.done = op_done,
@@ -361,7 +362,7 @@ static void submit(struct io_state *s, struct io_file *f, uint64_t off, uint64_t
 
 static int ring_open(struct io_state *s)
 {
-	struct iovec all = {s->buf, (size_t)s->depth * s->bs};
+	struct iovec all = {s->mem.p, (size_t)s->depth * s->bs};
 	struct canp_ring_opts opts = {
 		.kind = s->cfg->ioengine == CANP_CFG_ENGINE_AUTO ? CANP_RING_AUTO : CANP_RING_URING,
 		/* Room for the wake-up beside the operations. */
@@ -391,6 +392,7 @@ static int ring_open(struct io_state *s)
 static void run_ring(struct io_state *s)
 {
 	uint64_t moved = 0, off;
+	unsigned queued = 0;
 	struct io_file *f;
 
 	while (!s->stop || canp_ring_inflight(s->ring)) {
@@ -407,6 +409,10 @@ static void run_ring(struct io_state *s)
 				break;
 			submit(s, f, off, now);
 			moved += s->bs;
+			if (++queued < s->cfg->iodepth_batch)
+				continue;
+			canp_ring_enter(s->ring, 0);
+			queued = 0;
 		}
 		if (s->stop && !canp_ring_inflight(s->ring))
 			break;
@@ -428,16 +434,16 @@ static int32_t move_one(struct io_state *s, struct io_file *f, uint64_t off)
 	if (s->cfg->ioengine == CANP_CFG_ENGINE_NULL)
 		return (int32_t)s->bs;
 	if (f->map && s->write) {
-		memcpy(f->map + off, s->buf, s->bs);
+		memcpy(f->map + off, s->mem.p, s->bs);
 		return (int32_t)s->bs;
 	}
 	if (f->map) {
-		memcpy(s->buf, f->map + off, s->bs);
+		memcpy(s->mem.p, f->map + off, s->bs);
 		return (int32_t)s->bs;
 	}
 	do
-		n = s->write ? pwrite(f->fd, s->buf, s->bs, (off_t)off)
-			     : pread(f->fd, s->buf, s->bs, (off_t)off);
+		n = s->write ? pwrite(f->fd, s->mem.p, s->bs, (off_t)off)
+			     : pread(f->fd, s->mem.p, s->bs, (off_t)off);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : (int32_t)n;
 }
@@ -460,10 +466,28 @@ static void run_sync(struct io_state *s)
 
 /* ---- the job --------------------------------------------------------------------------------- */
 
+static int blocks_get(struct io_state *s, size_t bytes)
+{
+	struct canp_strbuf err = CANP_STRBUF_INIT;
+	enum canp_benchjob_iomem kind;
+	const char *file;
+	int rc = canp_benchjob_mem_parse(s->cfg->iomem, &kind, &file, &err);
+
+	rc = rc ? rc : canp_benchjob_mem_get(&s->mem, kind, file, bytes, &err);
+	if (rc)
+		snprintf(s->r->error, sizeof(s->r->error), "%.250s",
+			 err.len ? err.buf : "out of memory");
+	canp_strbuf_fini(&err);
+	s->r->buf_pages = rc ? 0 : (bytes + 4095) / 4096;
+	s->r->buf_pieces = rc ? 0 : canp_benchjob_mem_pieces(&s->mem);
+	return rc;
+}
+
 static int prepare(struct io_state *s)
 {
 	bool ring = s->cfg->ioengine <= CANP_CFG_ENGINE_URING;
 	size_t bytes;
+	int rc;
 
 	s->bs = s->cfg->bs ? (uint32_t)s->cfg->bs : IO_BS_DEFAULT;
 	s->depth = s->cfg->iodepth && ring ? s->cfg->iodepth : 1;
@@ -474,13 +498,8 @@ static int prepare(struct io_state *s)
 	bytes = (size_t)s->depth * s->bs;
 	if (bytes > 4 * CANP_GIB)
 		return io_fail(s, "iodepth x bs is more than 4 GiB", -EINVAL);
-	s->buf = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (s->buf == MAP_FAILED) {
-		s->buf = NULL;
-		return io_fail(s, "buffers", -ENOMEM);
-	}
-	memset(s->buf, 0x5a, bytes);
-	return files_open(s);
+	rc = blocks_get(s, bytes);
+	return rc ? rc : files_open(s);
 }
 
 static void work(struct io_state *s)
@@ -528,8 +547,7 @@ void canp_benchjob_io(const struct canp_benchjob_run *run)
 		work(&s);
 	canp_ring_destroy(s.ring);
 	files_close(&s);
-	if (s.buf)
-		munmap(s.buf, (size_t)s.depth * s.bs);
+	canp_benchjob_mem_put(&s.mem);
 	free(s.slot);
 	free(s.idle);
 }

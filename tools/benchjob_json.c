@@ -247,6 +247,8 @@ static void json_system(struct canp_json *js, const struct canp_benchjob_result 
 	canp_json_object(js);
 	canp_json_kstr(js, "ring", r->ring);
 	canp_json_kstr(js, "hugepages", r->pages[0] ? r->pages : NULL);
+	canp_json_ku64(js, "buffer_pages", r->buf_pages);
+	canp_json_ku64(js, "buffer_pieces", r->buf_pieces);
 	canp_json_ku64(js, "ring_completions", r->ring_ops);
 	canp_json_ku64(js, "ring_short", r->ring_short);
 	canp_json_ku64(js, "cores", r->cores);

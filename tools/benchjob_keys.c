@@ -11,12 +11,15 @@
 
 #include "core/base/compiler.h"
 #include "tools/benchjob.h"
+#include "tools/benchjob_mem.h"
 
 /* Other names of the same keys. */
 static const struct {
 	const char *key, *row;
 } aliases[] = {
 	{"blocksize", "bs"},
+	{"mem", "iomem"},
+	{"iodepth-batch-submit", "iodepth-batch"},
 	{"readwrite", "rw"},
 	{"filesize", "size"},
 	{"files", "nrfiles"},
@@ -315,6 +318,8 @@ static int check_dataset(struct canp_benchjob *j, struct canp_strbuf *err)
 static int check(struct canp_benchjob *j, struct canp_strbuf *err)
 {
 	const struct canp_benchjob_cfg *c = &j->cfg;
+	enum canp_benchjob_iomem kind;
+	const char *file;
 
 	if (c->rw != CANP_CFG_RW_NONE && given(j, "stages"))
 		return fail(err, where_of(j, "stages"),
@@ -330,6 +335,10 @@ static int check(struct canp_benchjob *j, struct canp_strbuf *err)
 		return fail(err, where_of(j, "rw"), "rw= needs filename= or directory=");
 	if (c->rw != CANP_CFG_RW_NONE && c->direct && c->bs % 512)
 		return fail(err, where_of(j, "bs"), "direct=1 needs bs in multiples of 512");
+	if (canp_benchjob_mem_parse(c->iomem, &kind, &file, err)) {
+		canp_strbuf_printf(err, " (%s)", where_of(j, "iomem"));
+		return -EINVAL;
+	}
 	if (c->rate && c->rate < 1000000 && c->rw == CANP_CFG_RW_NONE)
 		return fail(err, where_of(j, "rate"),
 			    "rate of a job of stages is in whole MB/s, so at least 1000000");

@@ -103,6 +103,8 @@ static void add_result(struct canp_benchjob_result *to, const struct canp_benchj
 	to->nr_ops = canp_max(to->nr_ops, from->nr_ops);
 	memcpy(to->ring, from->ring, sizeof(to->ring));
 	memcpy(to->pages, from->pages, sizeof(to->pages));
+	to->buf_pages = from->buf_pages;
+	to->buf_pieces = from->buf_pieces;
 	to->cores = clone ? to->cores + from->cores : canp_max(to->cores, from->cores);
 	to->peak_mem =
 		clone ? to->peak_mem + from->peak_mem : canp_max(to->peak_mem, from->peak_mem);

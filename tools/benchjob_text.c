@@ -199,6 +199,14 @@ static void text_row(struct canp_strbuf *sb, const struct canp_benchjob_row *row
 						     (double)(r->busy_ns + r->idle_ns)
 					   : 0);
 	canp_strbuf_putc(sb, '\n');
+	if (r->buf_pages)
+		canp_strbuf_printf(sb, "  blocks       : iomem=%s, %llu pages", row->j->cfg.iomem,
+				   (unsigned long long)r->buf_pages);
+	if (r->buf_pieces)
+		canp_strbuf_printf(sb, " in %llu physical pieces",
+				   (unsigned long long)r->buf_pieces);
+	if (r->buf_pages)
+		canp_strbuf_putc(sb, '\n');
 	if (r->steady_wanted)
 		canp_strbuf_printf(sb, "  steadystate  : attained=%s %s\n",
 				   r->steady ? "yes" : "no", row->j->cfg.steadystate);

@@ -152,6 +152,12 @@ soak: compare-fio
 compare-fio: all
 	@sh tests/compare_fio.sh $(BIN) || [ $$? -eq 77 ]
 
+.PHONY: compare-power
+## compare-power: does canp-bench compare find 5 per cent, and nothing where nothing changed; minutes
+soak: compare-power
+compare-power: all
+	@sh tests/compare_power.sh $(BIN)
+
 # ---- other readers -------------------------------------------------------------------------------
 .PHONY: oracle interop interop-all
 ## oracle: frames and signals of the corpus against python-can, tshark, cantools and a reference walker

@@ -230,6 +230,38 @@ static void the_recorded_noise_floor_raises_the_bar(void **state)
 			 CANP_COMPARE_REGRESSED);
 }
 
+static void same_with_wide_noise_says_what_is_not_ruled_out(void **state)
+{
+	static const double noisy[2][5] = {{100, 88, 111, 95, 104}, {97, 109, 86, 102, 92}};
+	static const double calm[2][5] = {{100, 100.2, 99.9, 100.1, 99.8},
+					  {100.1, 99.9, 100, 99.8, 100.2}};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		const double(*v)[5] = i ? calm : noisy;
+		struct canp_strbuf sb = CANP_STRBUF_INIT;
+		struct canp_compare c = {0};
+
+		add_result(&c, 0, "cpu_ns_per_frame", v[0], 5, 1000000, "");
+		add_result(&c, 1, "cpu_ns_per_frame", v[1], 5, 1001000, "");
+		assert_int_equal(canp_compare_judge(&c, &normal), 0);
+		assert_int_equal(c.row[0].verdict, CANP_COMPARE_SAME);
+		assert_int_equal(canp_compare_exit(&c), 0);
+		canp_compare_text(&c, &sb);
+		if (i) {
+			assert_true(canp_compare_open_percent(&c.row[0]) <= 0);
+			assert_null(strstr(sb.buf, "ruled out"));
+		} else {
+			/* Less is better: the upper end of the interval. */
+			assert_true(canp_compare_open_percent(&c.row[0]) > 3);
+			assert_true(canp_compare_open_percent(&c.row[0]) <= 100 * c.row[0].high);
+			assert_non_null(strstr(sb.buf, "% worse is not ruled out"));
+		}
+		canp_strbuf_fini(&sb);
+		canp_compare_fini(&c);
+	}
+}
+
 /* Frames a second, in millions, of one program and one job (stages=decode, four logs of 8 MB, one
  * core), measured in turn on a machine with two cores whose load was about 8:
  * nothing changed, so nothing may be found. */
@@ -418,6 +450,7 @@ int main(void)
 		cmocka_unit_test(a_slowdown_of_five_per_cent_is_a_regression),
 		cmocka_unit_test(a_slowdown_of_two_per_cent_is_none),
 		cmocka_unit_test(the_recorded_noise_floor_raises_the_bar),
+		cmocka_unit_test(same_with_wide_noise_says_what_is_not_ruled_out),
 		cmocka_unit_test(five_recorded_comparisons_of_equal_runs_stay_silent),
 		cmocka_unit_test(four_runs_are_too_few_and_runs_in_sequence_do_not_count),
 		cmocka_unit_test(a_job_that_one_side_lacks_is_an_error),

@@ -60,6 +60,9 @@ int canp_compare_judge(struct canp_compare *c, const struct canp_compare_opts *o
 int canp_compare_exit(const struct canp_compare *c);
 void canp_compare_text(const struct canp_compare *c, struct canp_strbuf *sb);
 void canp_compare_json(const struct canp_compare *c, struct canp_json *js);
+/* "Same" says only that no change was shown. How much worse, in per cent, the new side may still be
+ * by the 95 % interval, where that is more than would count as a regression; else 0. */
+double canp_compare_open_percent(const struct canp_compare_row *r);
 const char *canp_compare_verdict_name(enum canp_compare_verdict v);
 void canp_compare_fini(struct canp_compare *c);
 

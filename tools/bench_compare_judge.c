@@ -303,6 +303,13 @@ int canp_compare_exit(const struct canp_compare *c)
 	return error || !any;
 }
 
+double canp_compare_open_percent(const struct canp_compare_row *r)
+{
+	double worst = 100 * (canp_bench_metrics[r->metric].less ? r->high : -r->low);
+
+	return r->verdict == CANP_COMPARE_SAME && worst > r->floor ? worst : 0;
+}
+
 void canp_compare_text(const struct canp_compare *c, struct canp_strbuf *sb)
 {
 	canp_strbuf_printf(sb, "%-20s %-17s %6s %13s %13s %8s %19s %8s %7s  %s\n", "job", "figure",
@@ -314,10 +321,16 @@ void canp_compare_text(const struct canp_compare *c, struct canp_strbuf *sb)
 		snprintf(runs, sizeof(runs), "%u:%u", r->n[0], r->n[1]);
 		canp_strbuf_printf(sb,
 				   "%-20.20s %-17s %6s %13.5g %13.5g %+7.2f%% "
-				   "[%+7.2f%%,%+7.2f%%] %8.5f %6.2f%%  %s\n",
+				   "[%+7.2f%%,%+7.2f%%] %8.5f %6.2f%%  %s",
 				   r->job, canp_bench_metrics[r->metric].name, runs, r->median[0],
 				   r->median[1], 100 * r->delta, 100 * r->low, 100 * r->high, r->p,
 				   r->floor, canp_compare_verdict_name(r->verdict));
+		if (canp_compare_open_percent(r) > 0)
+			canp_strbuf_printf(sb,
+					   "; up to %.1f %% worse is not ruled out, more runs "
+					   "would tell",
+					   canp_compare_open_percent(r));
+		canp_strbuf_putc(sb, '\n');
 	}
 }
 
@@ -345,6 +358,7 @@ void canp_compare_json(const struct canp_compare *c, struct canp_json *js)
 		canp_json_kdouble(js, "u", r->u);
 		canp_json_kdouble(js, "p", r->p);
 		canp_json_kdouble(js, "floor_percent", r->floor);
+		canp_json_kdouble(js, "not_ruled_out_percent", canp_compare_open_percent(r));
 		canp_json_kstr(js, "verdict", canp_compare_verdict_name(r->verdict));
 		canp_json_end(js);
 	}

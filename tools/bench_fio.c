@@ -12,6 +12,7 @@
 
 #include "core/base/json.h"
 #include "core/base/strbuf.h"
+#include "numa/hugepage.h"
 #include "tools/bench_job.h"
 
 #define FIO_ANSWER_BYTES (1u << 20)
@@ -38,23 +39,37 @@ static void fio_names(const struct canp_bench_data *d, struct canp_strbuf *sb)
 	}
 }
 
+/* The reader's blocks lie in huge pages; those of fio have to, or the pages would be compared.
+ * Reserved ones it takes by itself, and malloc asks for transparent ones when glibc is told so
+ * (which gives it about half of a buffer, as that does not begin where a huge page does). */
+static const char *fio_memory(const struct canp_bench_setup *s)
+{
+	uint64_t want = (uint64_t)s->job.slice_bytes * s->job.depth;
+	struct canp_hugepage_host host;
+
+	if (s->job.hugepages == CANP_HUGE_OFF)
+		return "--iomem=malloc";
+	canp_hugepage_host(&host);
+	if (s->job.hugepages != CANP_HUGE_THP && host.free_2m > want >> 21)
+		return "--iomem=shmhuge";
+	setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 1);
+	return "--iomem=malloc";
+}
+
 static void fio_exec(const struct canp_bench_setup *s, char *names, int out)
 {
 	char bs[40], depth[40];
+	const char *memory = fio_memory(s);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	snprintf(bs, sizeof(bs), "--bs=%u", s->job.slice_bytes);
 	snprintf(depth, sizeof(depth), "--iodepth=%u", s->job.depth);
-	/* The reader's blocks lie in huge pages. Those of fio come from malloc, which asks for
-	 * them, too, when glibc is told so: else the pages would be compared. */
-	if (s->job.hugepages != CANP_HUGE_OFF)
-		setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 1);
 	dup2(null, 0);
 	dup2(out, 1);
 	dup2(null, 2);
 	execlp("fio", "fio", "--name=read", "--rw=read", "--readonly", "--ioengine=io_uring",
 	       "--direct=1", "--fixedbufs=1", "--file_service_type=sequential", "--openfiles=4", bs,
-	       depth, names, "--output-format=json", (char *)NULL);
+	       depth, memory, names, "--output-format=json", (char *)NULL);
 	_exit(127);
 }
 

@@ -206,7 +206,7 @@ static struct canp_future *slot_fill(struct submit *b, const struct canp_process
 	struct canp_process_pool *p = b->p;
 	struct proc_slot *s = canp_process_slot_get(p);
 	uint32_t timeout_ms = t->timeout_ms ? t->timeout_ms : p->cfg.task_timeout;
-	uint64_t gen = proc_load(s) & ~0xffffffffull;
+	uint64_t gen = canp_fword_load(&s->word) & ~0xffffffffull;
 	uint64_t w =
 		CANP_TASK_PENDING | CANP_FUTURE_FOREIGN | (uint64_t)t->priority << PW_PRIO_SHIFT;
 
@@ -348,7 +348,7 @@ static int batch_go(struct submit *b, void *const *copies)
 		return rc;
 	/* The pushes are to be seen before `armed` is looked at; the worker does it the other way
 	 * round. */
-	proc_fence();
+	canp_full_fence();
 	for (unsigned i = 0; i < b->nr_bells; i++)
 		canp_process_bell(p, b->bells[i]);
 	if (b->kick)

@@ -418,18 +418,26 @@ struct canp_future **canp_process_pool_submit_batch(struct canp_process_pool *p,
 	return NULL;
 }
 
+static struct canp_process_task task_of(canp_process_fn func, void *input_data, size_t input_size,
+					void *user_data, enum canp_task_prio priority,
+					uint32_t timeout_ms)
+{
+	return (struct canp_process_task){.func = func,
+					  .input_data = input_data,
+					  .input_size = input_size,
+					  .user_data = user_data,
+					  .priority = priority,
+					  .timeout_ms = timeout_ms};
+}
+
 struct canp_future *canp_process_pool_submit_async(struct canp_process_pool *p,
 						   canp_process_fn func, void *input_data,
 						   size_t input_size, void *user_data,
 						   enum canp_task_prio priority,
 						   uint32_t timeout_ms)
 {
-	struct canp_process_task t = {.func = func,
-				      .input_data = input_data,
-				      .input_size = input_size,
-				      .user_data = user_data,
-				      .priority = priority,
-				      .timeout_ms = timeout_ms};
+	struct canp_process_task t =
+		task_of(func, input_data, input_size, user_data, priority, timeout_ms);
 	struct canp_future *f = NULL;
 	int rc = canp_process_pool_submit_batch_into(p, &t, 1, &f);
 
@@ -463,12 +471,8 @@ int canp_process_pool_submit_sync(struct canp_process_pool *p, canp_process_fn f
 				  enum canp_task_prio priority, uint32_t timeout_ms,
 				  struct canp_process_result *result)
 {
-	struct canp_process_task t = {.func = func,
-				      .input_data = input_data,
-				      .input_size = input_size,
-				      .user_data = user_data,
-				      .priority = priority,
-				      .timeout_ms = timeout_ms};
+	struct canp_process_task t =
+		task_of(func, input_data, input_size, user_data, priority, timeout_ms);
 	struct canp_process_result own;
 	struct canp_future *f = NULL;
 	uint64_t end_ns = 0;

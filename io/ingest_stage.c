@@ -14,9 +14,11 @@
  * Nothing of this is linked into the path of a real job but a pointer that is NULL.
  */
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 #include "core/base/assert.h"
+#include "core/base/strbuf.h"
 #include "core/base/units.h"
 #include "io/ingest_shard.h"
 #include "simd/simd.h"
@@ -36,6 +38,52 @@ const char *canp_stage_name(enum canp_stage stage)
 					    "signals", "encode",  "write"};
 
 	return names[stage];
+}
+
+#define STAGES_TEXT "read,inflate,crc,decode,signals,encode,write"
+
+static int stage_find(const char *name, size_t len)
+{
+	for (int i = 0; i < CANP_STAGE_NR; i++)
+		if (strlen(canp_stage_name((enum canp_stage)i)) == len &&
+		    !strncmp(canp_stage_name((enum canp_stage)i), name, len))
+			return i;
+	return -1;
+}
+
+int canp_stages_parse(const char *text, enum canp_stage *first, enum canp_stage *last,
+		      struct canp_strbuf *why)
+{
+	int from = -1, to = -1;
+
+	while (*text) {
+		size_t len = strcspn(text, ",");
+		int stage = stage_find(text, len);
+
+		if (stage < 0) {
+			canp_strbuf_printf(why, "no stage is called '%.*s'; they are %s",
+					   (int)canp_min(len, (size_t)40), text, STAGES_TEXT);
+			return -EINVAL;
+		}
+		if (to >= 0 && stage != to + 1) {
+			canp_strbuf_printf(why,
+					   "'%s' does not follow '%s'; stages go %s, and a range "
+					   "leaves none out",
+					   canp_stage_name((enum canp_stage)stage),
+					   canp_stage_name((enum canp_stage)to), STAGES_TEXT);
+			return -EINVAL;
+		}
+		from = from < 0 ? stage : from;
+		to = stage;
+		text += len + (text[len] == ',');
+	}
+	if (to < 0) {
+		canp_strbuf_printf(why, "none given; they are %s", STAGES_TEXT);
+		return -EINVAL;
+	}
+	*first = (enum canp_stage)from;
+	*last = (enum canp_stage)to;
+	return 0;
 }
 
 /* ---- checksums ---- */

@@ -33,6 +33,8 @@
 #include "core/base/clock.h"
 #include "core/base/compiler.h"
 
+struct canp_strbuf;
+
 enum canp_stage {
 	CANP_STAGE_READ,
 	CANP_STAGE_INFLATE,
@@ -46,6 +48,12 @@ enum canp_stage {
 
 /* "read", "inflate", ..; constant string. */
 const char *canp_stage_name(enum canp_stage stage);
+
+/* A range of stages as text, "inflate,crc,decode": they stand in their order and none is left out.
+ * 0; -EINVAL: *first and *last are as they were, and why has been given a text that names the fault
+ * and all stages. Any thread. */
+int canp_stages_parse(const char *text, enum canp_stage *first, enum canp_stage *last,
+		      struct canp_strbuf *why);
 
 /* A file in memory: bytes of them, CANP_FORMAT_TAIL_PAD more readable. */
 struct canp_stage_file {

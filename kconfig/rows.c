@@ -61,7 +61,7 @@ static void put_symbol(const char *name, const char *choice)
 		return;
 	putchar('_');
 	for (; *choice; choice++)
-		putchar(*choice == '-' ? '_' : toupper((unsigned char)*choice));
+		putchar(isalnum((unsigned char)*choice) ? toupper((unsigned char)*choice) : '_');
 }
 
 static void put_help(const char *text)

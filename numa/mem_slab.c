@@ -221,7 +221,9 @@ uint32_t canp_mem_slab_get(struct canp_mem *m, uint32_t cls, struct canp_block *
 			s->free = s->free->next;
 		}
 		slab_unlist_full(s, per);
-		if (got) /* what was used before is enough for now */
+		/* A call gives used blocks or carves new ones, never both: the caller is content
+		 * with fewer than n, and memory that was never touched stays so. */
+		if (got)
 			break;
 		for (; got < n && s->carved < per; s->carved++)
 			out[got++] = carve(m, (uint32_t)(s - m->slabs), cls, s->carved);

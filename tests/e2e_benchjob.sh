@@ -86,6 +86,10 @@ has "keys of fio and of stages" out "iodepth"
 has "stages too" out "--stages"
 bench 0 "--cmdhelp of one key" --cmdhelp=ramp_time
 has "default and text" out "ramp-time.*"
+bench 0 "--cmdhelp of an option of the program" --cmdhelp=output_format
+has "each form once" out '^ *--output-format=normal\|terse\|json\|json\+$'
+bench 64 "a form that is none" --output-format=json++ --name=a
+has "the forms are listed" err 'valid: normal, terse, json, json\+$'
 bench 64 "--cmdhelp of none" --cmdhelp=ramptime
 has "the near one is told" err "did you mean ramp-time"
 bench 0 "the keys of the man page and completion are those of the rows" run --help
@@ -176,6 +180,8 @@ eq "stonewall" "$(jq_ out 'j["after"]["samples"][0]["timestamp_ms"]
 bench 0 "json+" two.job --section=one --output-format=json+
 eq "bins hold all operations" "$(jq_ out 'len(d["jobs"]), sum(j["one"]["read"]["clat_ns"]["bins"].values())')" \
 	"(1, 32)"
+bench 0 "json-plus is the same" two.job --section=one --output-format=json-plus
+eq "bins of json-plus" "$(jq_ out 'sum(j["one"]["read"]["clat_ns"]["bins"].values())')" 32
 bench 0 "terse" two.job --output-format=terse
 eq "a line for each job" "$(grep -cE '^1;canp-bench-[^;]*;(one|two words);[01];0;2048;' out)" 2
 bench 0 "text to a file, keys of the command line beat the file" --output=report.txt --bs=32k two.job

@@ -248,6 +248,28 @@ static void bad_choices_list_the_valid_ones(void **state)
 	assert_int_equal(toy.colour, 2);
 }
 
+/* A plus before a capital letter begins a symbol, any other one is part of the name. */
+static void a_choice_may_have_a_plus_in_its_name(void **state)
+{
+	static const struct canp_opt row = {.kind = CANP_OPT_ENUM,
+					    .range = "x|x+|c++|c+x|x++SYM|x+!SYM|+"};
+	static const struct {
+		const char *name, *symbol;
+		bool built;
+	} want[] = {{"x", "", true},     {"x+", "", true},     {"c++", "", true}, {"c+x", "", true},
+		    {"x+", "SYM", true}, {"x+", "SYM", false}, {"+", "", true}};
+	struct canp_opt_choice c;
+
+	(void)state;
+	for (unsigned i = 0; i < CANP_ARRAY_SIZE(want); i++) {
+		assert_true(canp_opt_choice(&row, i, &c));
+		assert_string_equal(c.name, want[i].name);
+		assert_string_equal(c.symbol, want[i].symbol);
+		assert_int_equal(c.built, want[i].built);
+	}
+	assert_false(canp_opt_choice(&row, CANP_ARRAY_SIZE(want), &c));
+}
+
 static void what_is_not_built_is_refused_by_name(void **state)
 {
 	struct canp_strbuf sb = CANP_STRBUF_INIT;
@@ -493,6 +515,7 @@ int main(void)
 		T(numbers_are_whole_and_in_range),
 		T(slips_get_a_suggestion),
 		T(bad_choices_list_the_valid_ones),
+		T(a_choice_may_have_a_plus_in_its_name),
 		T(what_is_not_built_is_refused_by_name),
 		T(precedence_is_independent_of_reading_order),
 		T(lists_add_up_within_one_origin),

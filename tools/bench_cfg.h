@@ -72,7 +72,7 @@ struct canp_benchprog_cfg {
 #include "tools/benchprog.def"
 #undef X
 };
-enum { CANP_CFG_FORM_NORMAL, CANP_CFG_FORM_JSON, CANP_CFG_FORM_JSONPLUS, CANP_CFG_FORM_TERSE };
+enum { CANP_CFG_FORM_NORMAL, CANP_CFG_FORM_TERSE, CANP_CFG_FORM_JSON, CANP_CFG_FORM_JSONPLUS };
 enum { CANP_CFG_ETA_AUTO, CANP_CFG_ETA_ALWAYS, CANP_CFG_ETA_NEVER };
 
 struct canp_bench_compare_cfg {

@@ -15,6 +15,7 @@
 
 #include "core/base/compiler.h"
 #include "core/base/err.h"
+#include "core/base/strbuf.h"
 #include "core/base/units.h"
 #include "numa/topology.h"
 #include "tools/appliance_cmd.h"
@@ -37,46 +38,16 @@ struct bench_job {
 
 /* ---- what was asked for ---------------------------------------------------------------------- */
 
-static int stage_find(const char *name, size_t len)
-{
-	for (int i = 0; i < CANP_STAGE_NR; i++)
-		if (strlen(canp_stage_name((enum canp_stage)i)) == len &&
-		    !strncmp(canp_stage_name((enum canp_stage)i), name, len))
-			return i;
-	return -1;
-}
-
-#define STAGES_TEXT "read,inflate,crc,decode,signals,encode,write"
-
 /* -1 or an exit code with the message printed. */
 static int parse_stages(struct bench_job *b)
 {
-	const char *p = b->s.job_cfg.stages;
-	int last = -1;
+	struct canp_strbuf why = CANP_STRBUF_INIT;
+	int rc = -1;
 
-	while (*p) {
-		size_t len = strcspn(p, ",");
-		int stage = stage_find(p, len);
-
-		if (stage < 0)
-			return canp_tool_usage(&b->tool,
-					       "--stages: no stage is called '%.*s'; they are %s",
-					       (int)len, p, STAGES_TEXT);
-		if (last >= 0 && stage != last + 1)
-			return canp_tool_usage(&b->tool,
-					       "--stages: '%s' does not follow '%s'; stages go %s, "
-					       "and a range leaves none out",
-					       canp_stage_name((enum canp_stage)stage),
-					       canp_stage_name((enum canp_stage)last), STAGES_TEXT);
-		if (last < 0)
-			b->s.first = (enum canp_stage)stage;
-		last = stage;
-		p += len + (p[len] == ',');
-	}
-	if (last < 0)
-		return canp_tool_usage(&b->tool, "--stages: none given; they are %s", STAGES_TEXT);
-	b->s.last = (enum canp_stage)last;
-	return -1;
+	if (canp_stages_parse(b->s.job_cfg.stages, &b->s.first, &b->s.last, &why))
+		rc = canp_tool_usage(&b->tool, "--stages: %s", why.buf);
+	canp_strbuf_fini(&why);
+	return rc;
 }
 
 static bool range_has(const struct canp_bench_setup *s, enum canp_stage stage)

@@ -134,19 +134,29 @@ static double slices_rate(struct slices *s, unsigned calls)
 	return rate;
 }
 
-static int sync_rate(const struct canp_bench_pool_place *at, unsigned round_ms, uint32_t spin_us,
-		     double *out)
+/* A pool for a round, whose time runs from here on. NULL: there is none. */
+static struct canp_process_pool *round_begin(const struct canp_bench_pool_place *at,
+					     unsigned round_ms, uint32_t spin_us, struct slices *s)
 {
 	struct canp_process_config c = {.spin_us = spin_us};
 	struct canp_process_pool *p = pool_make(at, &c);
-	char in[16] = {0};
+
+	if (p && !slices_begin(s, round_ms))
+		return p;
+	canp_process_pool_destroy(p);
+	return NULL;
+}
+
+static int sync_rate(const struct canp_bench_pool_place *at, unsigned round_ms, uint32_t spin_us,
+		     double *out)
+{
 	struct slices s;
+	struct canp_process_pool *p = round_begin(at, round_ms, spin_us, &s);
+	char in[16] = {0};
 	int bad = 0;
 
-	if (!p || slices_begin(&s, round_ms)) {
-		canp_process_pool_destroy(p);
+	if (!p)
 		return -ECHILD;
-	}
 	do {
 		for (int i = 0; i < SLICE; i++)
 			bad |= canp_process_pool_submit_sync(p, task_nothing, in, sizeof(in), NULL,
@@ -169,18 +179,15 @@ static int fig_sync_parked(const struct canp_bench_pool_place *at, unsigned roun
 
 static int fig_batch(const struct canp_bench_pool_place *at, unsigned round_ms, double *out)
 {
-	struct canp_process_config c = {.spin_us = 0};
-	struct canp_process_pool *p = pool_make(at, &c);
+	struct slices s;
+	struct canp_process_pool *p = round_begin(at, round_ms, 0, &s);
 	struct canp_future *f[WINDOW][BATCH];
 	struct canp_process_task t[BATCH];
 	char in[16] = {0};
-	struct slices s;
 	int bad = 0;
 
-	if (!p || slices_begin(&s, round_ms)) {
-		canp_process_pool_destroy(p);
+	if (!p)
 		return -ECHILD;
-	}
 	memset(t, 0, sizeof(t));
 	for (int i = 0; i < BATCH; i++)
 		t[i] = (struct canp_process_task){.func = task_nothing,

@@ -84,28 +84,22 @@ static int stream_run(struct canp_bench_rt *rt, struct stream *s, uint64_t *ns)
 	return !rc && (s->bad || s->seen != s->items) ? -EPROTO : rc;
 }
 
-/* *value: MiB. */
-static int stream_rss(struct canp_bench_rt *rt, const void *arg, uint64_t n, double *value)
+/* What a figure takes of a run; the arg of its form. */
+enum stream_told { STREAM_RATE, STREAM_GROWTH };
+static const enum stream_told told_rate = STREAM_RATE, told_growth = STREAM_GROWTH;
+
+/* *value: millions a second, or MiB of growth. */
+static int stream_form(struct canp_bench_rt *rt, const void *arg, uint64_t n, double *value)
 {
 	struct stream s;
 	uint64_t ns = 0;
 	int rc = stream_run(rt, &s, &ns);
 
-	(void)arg;
 	(void)n;
-	*value = s.late_kb > s.early_kb ? (double)(s.late_kb - s.early_kb) / 1024 : 0;
-	return rc;
-}
-
-static int stream_rate(struct canp_bench_rt *rt, const void *arg, uint64_t n, double *value)
-{
-	struct stream s;
-	uint64_t ns = 0;
-	int rc = stream_run(rt, &s, &ns);
-
-	(void)arg;
-	(void)n;
-	*value = canp_bench_rt_rate(s.items, 1e-9 * (double)ns);
+	if (*(const enum stream_told *)arg == STREAM_RATE)
+		*value = canp_bench_rt_rate(s.items, 1e-9 * (double)ns);
+	else
+		*value = s.late_kb > s.early_kb ? (double)(s.late_kb - s.early_kb) / 1024 : 0;
 	return rc;
 }
 
@@ -116,7 +110,7 @@ const struct canp_bench_rt_figure canp_bench_rt_flows[] = {
 		.unit = "M/s",
 		.est_ns = 10,
 		.runs_max = 3,
-		.forms = {{"pipeline", stream_rate, NULL}},
+		.forms = {{"pipeline", stream_form, &told_rate}},
 	},
 	{
 		.name = "stream_rss",
@@ -126,7 +120,7 @@ const struct canp_bench_rt_figure canp_bench_rt_flows[] = {
 		.runs_max = 1,
 		.floor = 4,
 		.aim = .25,
-		.forms = {{"pipeline", stream_rss, NULL}},
+		.forms = {{"pipeline", stream_form, &told_growth}},
 	},
 	{0},
 };

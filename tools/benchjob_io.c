@@ -365,8 +365,9 @@ static int ring_open(struct io_state *s)
 	struct iovec all = {s->mem.p, (size_t)s->depth * s->bs};
 	struct canp_ring_opts opts = {
 		.kind = s->cfg->ioengine == CANP_CFG_ENGINE_AUTO ? CANP_RING_AUTO : CANP_RING_URING,
-		/* Room for the wake-up beside the operations. */
-		.entries = canp_max(2 * s->depth, 64u),
+		/* One for the read that a wake ends: it is submitted together with the operations.
+		 */
+		.entries = s->depth + 1,
 		.buffers = s->cfg->fixedbufs ? &all : NULL,
 		.nr_buffers = s->cfg->fixedbufs,
 		.iowq_cpu = -1,

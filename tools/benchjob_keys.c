@@ -190,43 +190,16 @@ int canp_benchjob_steady_parse(const char *text, unsigned *kind, double *limit)
 		       : -EINVAL;
 }
 
-static int stage_of(const char *name, size_t len)
-{
-	for (int i = 0; i < CANP_STAGE_NR; i++)
-		if (strlen(canp_stage_name((enum canp_stage)i)) == len &&
-		    !strncmp(canp_stage_name((enum canp_stage)i), name, len))
-			return i;
-	return -1;
-}
-
-#define STAGES_TEXT "read,inflate,crc,decode,signals,encode,write"
-
 static int parse_stages(struct canp_benchjob *j, const char *where, struct canp_strbuf *err)
 {
-	const char *p = j->cfg.stages;
-	int last = -1;
+	struct canp_strbuf why = CANP_STRBUF_INIT;
+	int rc = canp_stages_parse(j->cfg.stages, &j->first, &j->last, &why);
 
-	while (*p) {
-		size_t len = strcspn(p, ",");
-		int stage = stage_of(p, len);
-
-		if (stage < 0)
-			return fail(err, where, "stages: no stage is called '%.*s'; they are %s",
-				    (int)canp_min(len, (size_t)40), p, STAGES_TEXT);
-		if (last >= 0 && stage != last + 1)
-			return fail(err, where,
-				    "stages: '%s' does not follow '%s'; stages go %s, and a range "
-				    "leaves none out",
-				    canp_stage_name((enum canp_stage)stage),
-				    canp_stage_name((enum canp_stage)last), STAGES_TEXT);
-		if (last < 0)
-			j->first = (enum canp_stage)stage;
-		last = stage;
-		p += len + (p[len] == ',');
-	}
-	if (last < 0)
-		return fail(err, where, "stages: none given; they are %s", STAGES_TEXT);
-	j->last = (enum canp_stage)last;
+	if (rc)
+		fail(err, where, "stages: %s", why.buf);
+	canp_strbuf_fini(&why);
+	if (rc)
+		return rc;
 	if (j->cfg.discard && j->last == CANP_STAGE_WRITE) {
 		if (j->first == CANP_STAGE_WRITE)
 			return fail(err, where, "output=null leaves nothing of stages=write");

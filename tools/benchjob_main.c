@@ -69,10 +69,9 @@ static int take_pair(struct bench_run *b, const char *key, const char *value)
 	} else if (canp_opts_find(b->opts, key)) {
 		bool flag = canp_opts_find(b->opts, key)->kind == CANP_OPT_BOOL;
 
-		/* In the rows a plus has a meaning of its own. */
-		if (value && !strcmp(value, "json+"))
-			value = "json-plus";
-
+		/* Scripts may have it in letters. */
+		if (value && !strcmp(key, "output-format") && !strcmp(value, "json-plus"))
+			value = "json+";
 		rc = canp_opts_set(b->opts, key,
 				   value  ? value
 				   : flag ? "yes"
@@ -171,6 +170,8 @@ static int show_key(struct bench_run *b)
 	for (char *c = key; *c; c++)
 		*c = *c == '_' ? '-' : *c;
 	row = canp_opts_find(b->rows.cli.opts, canp_benchjob_key(key));
+	if (!row)
+		row = canp_opts_find(b->opts, key);
 	if (!row) {
 		canp_opts_set(b->rows.cli.opts, key, "", CANP_OPT_CLI, "--cmdhelp");
 		canp_strbuf_puts(&b->err, canp_opts_error(b->rows.cli.opts));

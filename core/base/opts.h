@@ -62,7 +62,8 @@ struct canp_opt_list {
 #define CANP_OPT_ALWAYS 1
 
 /* A choice of an ENUM that exists only in some builds; elsewhere it stays listed as "not built". In
- * the range it is "text+SYMBOL" when built and "text!SYMBOL" when not. */
+ * the range it is "text+SYMBOL" when built and "text!SYMBOL" when not. Symbols begin with a capital
+ * letter, so a plus before anything else is part of the text. */
 #define CANP_OPT_CHOICE(text, sym)       CANP_OPT_CHOICE2(CANP_ENABLED(sym), text, #sym)
 #define CANP_OPT_CHOICE2(on, text, name) CANP_OPT_CHOICE3(on, text, name)
 #define CANP_OPT_CHOICE3(on, text, name) CANP_OPT_CHOICE_##on(text, name)

@@ -142,6 +142,16 @@ static int parse_double(const char *text, double *out)
 	return *end || !isfinite(*out) ? -EINVAL : 0;
 }
 
+/* Where the name of a choice ends. A plus belongs to the name unless a symbol follows. */
+static size_t choice_name_len(const char *p)
+{
+	size_t n = strcspn(p, "|+!");
+
+	while (p[n] == '+' && (p[n + 1] < 'A' || p[n + 1] > 'Z'))
+		n += 1 + strcspn(p + n + 1, "|+!");
+	return n;
+}
+
 bool canp_opt_choice(const struct canp_opt *row, unsigned i, struct canp_opt_choice *c)
 {
 	const char *p = row->range;
@@ -154,7 +164,7 @@ bool canp_opt_choice(const struct canp_opt *row, unsigned i, struct canp_opt_cho
 		p++;
 	}
 	len = strcspn(p, "|");
-	name_len = strcspn(p, "|+!");
+	name_len = choice_name_len(p);
 	snprintf(c->name, sizeof(c->name), "%.*s", (int)name_len, p);
 	c->symbol[0] = '\0';
 	if (name_len < len)

@@ -60,12 +60,12 @@ bool canp_process_end(struct canp_process_pool *p, struct proc_slot *s, uint64_t
 	if (from == CANP_TASK_PENDING)
 		s->ended_ns = 0;
 	do {
-		if (proc_status(w) != from)
+		if (canp_fword_status(w) != from)
 			return false;
 		to = w &
 		     ~(uint64_t)(CANP_FUTURE_STATUS | CANP_FUTURE_WAITERS | 7ull << PW_OUT_SHIFT);
 		to |= CANP_TASK_FAILED | (uint64_t)out << PW_OUT_SHIFT;
-	} while (!proc_cas(s, &w, to));
+	} while (!canp_fword_cas(&s->word, &w, to));
 	end_count(p, w, from, out);
 	canp_process_ended(p, s, w);
 	return true;
@@ -95,9 +95,9 @@ unsigned canp_process_orphans(struct canp_process_pool *p)
 
 	for (unsigned i = 0; i < p->nr_orphans; i++) {
 		struct proc_slot *s = &p->slots[p->orphans[i]];
-		uint64_t w = proc_load(s);
+		uint64_t w = canp_fword_load(&s->word);
 
-		if (proc_over(w) && !(w & PW_REFS)) {
+		if (canp_fword_over(w) && !(w & PW_REFS)) {
 			canp_process_slot_put(p, s, w);
 			freed++;
 		} else {
@@ -112,11 +112,11 @@ unsigned canp_process_orphans(struct canp_process_pool *p)
 static void future_drop(struct canp_process_pool *p, struct canp_future *f)
 {
 	struct proc_slot *s = slot_of(f);
-	uint64_t w = proc_load(s);
+	uint64_t w = canp_fword_load(&s->word);
 
 	/* Nobody else changes a word that is over and only held. */
-	if (canp_likely(canp_future_is(w, f) && proc_over(w) && (w & PW_REFS) == CANP_FUTURE_HELD &&
-			p->life != PL_DESTROYED)) {
+	if (canp_likely(canp_future_is(w, f) && canp_fword_over(w) &&
+			(w & PW_REFS) == CANP_FUTURE_HELD && p->life != PL_DESTROYED)) {
 		p->held--;
 		canp_process_slot_put(p, s, w);
 		return;
@@ -124,12 +124,12 @@ static void future_drop(struct canp_process_pool *p, struct canp_future *f)
 	do {
 		if (!canp_future_is(w, f) || !(w & CANP_FUTURE_HELD))
 			return;
-	} while (!proc_cas(s, &w, w & ~(uint64_t)CANP_FUTURE_HELD));
+	} while (!canp_fword_cas(&s->word, &w, w & ~(uint64_t)CANP_FUTURE_HELD));
 	p->held--;
 	w &= ~(uint64_t)CANP_FUTURE_HELD;
 	if (p->life == PL_DESTROYED)
 		return;
-	if (canp_likely(proc_over(w) && !(w & PW_REFS)))
+	if (canp_likely(canp_fword_over(w) && !(w & PW_REFS)))
 		canp_process_slot_put(p, s, w);
 	else
 		p->orphans[p->nr_orphans++] = s->index;
@@ -203,7 +203,7 @@ static void result_message(const struct proc_slot *s, struct canp_process_result
 
 static void result_fill(const struct proc_slot *s, uint64_t w, struct canp_process_result *r)
 {
-	r->status = proc_status(w);
+	r->status = canp_fword_status(w);
 	r->outcome = proc_outcome(w);
 	r->rc = s->rc;
 	r->error = outcome_error(r->outcome, s->rc);
@@ -247,12 +247,13 @@ static uint64_t wait_over(struct canp_future *f, uint32_t timeout_ms, int *rc)
 
 	*rc = 0;
 	for (;;) {
-		w = proc_load(s);
-		if (canp_unlikely(!canp_future_is(w, f) || proc_status(w) == CANP_TASK_FREE)) {
+		w = canp_fword_load(&s->word);
+		if (canp_unlikely(!canp_future_is(w, f) ||
+				  canp_fword_status(w) == CANP_TASK_FREE)) {
 			*rc = -ESTALE;
 			return 0;
 		}
-		if (proc_over(w))
+		if (canp_fword_over(w))
 			return w;
 		if (!timeout_ms || *rc == -ETIMEDOUT) {
 			*rc = -ETIMEDOUT;
@@ -271,7 +272,8 @@ static uint64_t wait_over(struct canp_future *f, uint32_t timeout_ms, int *rc)
 		}
 		if (end_ns == UINT64_MAX && timeout_ms != UINT32_MAX)
 			end_ns = canp_clock_ns() + timeout_ms * (uint64_t)CANP_NS_PER_MS;
-		if (!(w & CANP_FUTURE_WAITERS) && !proc_cas(s, &w, w | CANP_FUTURE_WAITERS))
+		if (!(w & CANP_FUTURE_WAITERS) &&
+		    !canp_fword_cas(&s->word, &w, w | CANP_FUTURE_WAITERS))
 			continue;
 		*rc = canp_process_futex_wait((uint32_t *)&s->word,
 					      (uint32_t)w | CANP_FUTURE_WAITERS, end_ns);
@@ -297,9 +299,9 @@ int canp_process_future_wait(struct canp_future *f, struct canp_process_result *
 static int any_over(struct canp_future *const *f, int count)
 {
 	for (int i = 0; i < count; i++) {
-		uint64_t w = f[i] ? proc_load(slot_of(f[i])) : 0;
+		uint64_t w = f[i] ? canp_fword_load(canp_future_slot(f[i])) : 0;
 
-		if (f[i] && (proc_over(w) || !canp_future_is(w, f[i])))
+		if (f[i] && (canp_fword_over(w) || !canp_future_is(w, f[i])))
 			return i;
 	}
 	return -ETIMEDOUT;
@@ -353,21 +355,21 @@ int canp_process_future_cancel(struct canp_future *f)
 	p = proc_pool_of(s);
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		w = proc_load(s);
-		if (!canp_future_is(w, f) || proc_status(w) == CANP_TASK_FREE) {
+		w = canp_fword_load(&s->word);
+		if (!canp_future_is(w, f) || canp_fword_status(w) == CANP_TASK_FREE) {
 			rc = -ESTALE;
 			break;
 		}
-		if (proc_over(w)) {
+		if (canp_fword_over(w)) {
 			rc = -EALREADY;
 			break;
 		}
-		if (proc_status(w) == CANP_TASK_PENDING) {
+		if (canp_fword_status(w) == CANP_TASK_PENDING) {
 			if (canp_process_end(p, s, w, CANP_TASK_PENDING, CANP_PROCESS_CANCELLED))
 				break;
 			continue;
 		}
-		if (proc_cas(s, &w, w | CANP_FUTURE_CANCEL)) {
+		if (canp_fword_cas(&s->word, &w, w | CANP_FUTURE_CANCEL)) {
 			/* The supervisor gives its worker the grace time, then ends it. */
 			canp_process_wake_by(p, 0);
 			break;
@@ -384,8 +386,8 @@ enum canp_task_status canp_process_task_status(struct canp_process_pool *p, uint
 
 	if (i >= p->nr_slots)
 		return CANP_TASK_FREE;
-	w = proc_load(&p->slots[i]);
-	return w >> 32 == id >> 32 ? proc_status(w) : CANP_TASK_FREE;
+	w = canp_fword_load(&p->slots[i].word);
+	return w >> 32 == id >> 32 ? canp_fword_status(w) : CANP_TASK_FREE;
 }
 
 int canp_process_pool_fd(struct canp_process_pool *p)
@@ -408,7 +410,7 @@ static int ops_wait(struct canp_future *f, uint32_t timeout_ms, struct canp_task
 	r->error = own.error;
 	r->id = own.task_id;
 	r->type = CANP_TASK_CPU;
-	r->prio = (enum canp_task_prio)(proc_load(slot_of(f)) >> PW_PRIO_SHIFT & 3u);
+	r->prio = (enum canp_task_prio)(canp_fword_load(canp_future_slot(f)) >> PW_PRIO_SHIFT & 3u);
 	r->created_ns = own.submit_ns;
 	r->queue_ns = own.queue_ns;
 	r->run_ns = own.run_ns;

@@ -236,23 +236,6 @@ struct canp_process_pool {
 };
 
 /* ---- words ---- */
-static inline uint64_t proc_load(const struct proc_slot *s)
-{
-	return __atomic_load_n(&s->word, __ATOMIC_ACQUIRE);
-}
-static inline bool proc_cas(struct proc_slot *s, uint64_t *old, uint64_t new)
-{
-	return __atomic_compare_exchange_n(&s->word, old, new, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_ACQUIRE);
-}
-static inline unsigned proc_status(uint64_t w)
-{
-	return (unsigned)w & CANP_FUTURE_STATUS;
-}
-static inline bool proc_over(uint64_t w)
-{
-	return proc_status(w) >= CANP_TASK_COMPLETED;
-}
 static inline unsigned proc_runner(uint64_t w)
 {
 	return (unsigned)w >> PW_WORKER_SHIFT & 255u;
@@ -285,18 +268,6 @@ static inline void proc_set64(uint64_t *v, uint64_t to)
 static inline uint64_t proc_get64(const uint64_t *v)
 {
 	return __atomic_load_n(v, __ATOMIC_ACQUIRE);
-}
-
-/* A full fence; the thread sanitizer understands only the second form. */
-static inline void proc_fence(void)
-{
-#ifdef __SANITIZE_THREAD__
-	static uint32_t word;
-
-	__atomic_fetch_add(&word, 1, __ATOMIC_SEQ_CST);
-#else
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-#endif
 }
 
 /* ---- process_seg.c ---- */

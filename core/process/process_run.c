@@ -94,10 +94,10 @@ static void count_end(struct proc_self *w, struct proc_slot *s, unsigned outcome
 
 static void publish(struct proc_self *w, struct proc_slot *s, unsigned outcome)
 {
-	uint64_t old = proc_load(s), to;
+	uint64_t old = canp_fword_load(&s->word), to;
 
 	do {
-		if (proc_status(old) != CANP_TASK_RUNNING) {
+		if (canp_fword_status(old) != CANP_TASK_RUNNING) {
 			/* Its time was over before its function: nobody reads the result. */
 			to = old & ~(uint64_t)PW_BUSY;
 		} else {
@@ -107,8 +107,8 @@ static void publish(struct proc_self *w, struct proc_slot *s, unsigned outcome)
 							  : CANP_TASK_FAILED) |
 			      (uint64_t)outcome << PW_OUT_SHIFT;
 		}
-	} while (!proc_cas(s, &old, to));
-	if (canp_likely(proc_status(old) == CANP_TASK_RUNNING))
+	} while (!canp_fword_cas(&s->word, &old, to));
+	if (canp_likely(canp_fword_status(old) == CANP_TASK_RUNNING))
 		canp_process_ended(w->p, s, old);
 	else if (w->e->counted == w->e->cur_n) /* the time limit came between */
 		canp_stat_add(outcome == CANP_PROCESS_OK ? &w->e->completed : &w->e->failed,
@@ -157,13 +157,13 @@ static void run_claimed(struct proc_self *w, struct proc_slot *s)
 		}
 	}
 	canp_process_heap_sweep(w->p, w->entry + 1, false);
-	word = proc_load(s);
+	word = canp_fword_load(&s->word);
 	if (canp_unlikely(word & CANP_FUTURE_CANCEL))
 		outcome = CANP_PROCESS_CANCELLED;
 	else if (canp_unlikely(s->deadline_ns && s->ended_ns >= s->deadline_ns))
 		outcome = CANP_PROCESS_TIMEOUT;
 	e->cur_outcome = outcome;
-	if (canp_likely(proc_status(word) == CANP_TASK_RUNNING))
+	if (canp_likely(canp_fword_status(word) == CANP_TASK_RUNNING))
 		count_end(w, s, outcome);
 	publish(w, s, outcome);
 	w->s = NULL;
@@ -175,17 +175,17 @@ static bool run_handle(struct proc_self *w, void *f, struct canp_spsc *q)
 {
 	struct proc_slot *s = canp_future_slot(f);
 	struct proc_entry *e = w->e;
-	uint64_t old = proc_load(s), n = e->claimed + 1;
+	uint64_t old = canp_fword_load(&s->word), n = e->claimed + 1;
 	bool mine = false;
 
 	__atomic_store_n(&e->cur_n, n, __ATOMIC_RELAXED);
 	proc_set64(&e->cur, (uint64_t)(uintptr_t)f);
 	proc_set64(&e->claimed, n);
-	while (canp_future_is(old, f) && proc_status(old) == CANP_TASK_PENDING) {
+	while (canp_future_is(old, f) && canp_fword_status(old) == CANP_TASK_PENDING) {
 		uint64_t to = (old & ~(uint64_t)(255u << PW_WORKER_SHIFT)) + 1;
 
 		to |= PW_BUSY | (uint64_t)w->entry << PW_WORKER_SHIFT;
-		if (proc_cas(s, &old, to)) {
+		if (canp_fword_cas(&s->word, &old, to)) {
 			mine = true;
 			break;
 		}
@@ -228,7 +228,7 @@ static int ring_aged(struct proc_self *w, int top)
 		struct proc_slot *s = canp_future_slot(f);
 		uint64_t wait_ns = (uint64_t)(top - i) * CANP_TASK_AGEING_MS * CANP_NS_PER_MS;
 
-		if (f && canp_future_is(proc_load(s), f) &&
+		if (f && canp_future_is(canp_fword_load(&s->word), f) &&
 		    proc_get64(&s->created_ns) + wait_ns < w->now_ns)
 			return i;
 	}
@@ -252,11 +252,11 @@ static bool steal_class(struct proc_self *w, struct proc_entry *e, unsigned prio
 
 	for (uint32_t i = 0; i < canp_min(n, STEAL_DEPTH); i++) {
 		void *f = canp_spsc_peek(q, i);
-		uint64_t word = f ? proc_load(canp_future_slot(f)) : 0;
+		uint64_t word = f ? canp_fword_load(canp_future_slot(f)) : 0;
 
 		if (!f)
 			return false;
-		if (!canp_future_is(word, f) || proc_status(word) != CANP_TASK_PENDING)
+		if (!canp_future_is(word, f) || canp_fword_status(word) != CANP_TASK_PENDING)
 			continue;
 		w->more = false;
 		if (!run_handle(w, f, NULL))
@@ -331,8 +331,9 @@ bool canp_process_cancelled(void)
 
 	if (!w->s)
 		return false;
-	word = proc_load(w->s);
-	return (word & CANP_FUTURE_CANCEL) || proc_over(word) || proc_get32(&w->p->shm->quit) ||
+	word = canp_fword_load(&w->s->word);
+	return (word & CANP_FUTURE_CANCEL) || canp_fword_over(word) ||
+	       proc_get32(&w->p->shm->quit) ||
 	       (w->s->deadline_ns && canp_clock_ns() >= w->s->deadline_ns);
 }
 

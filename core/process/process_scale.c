@@ -89,9 +89,9 @@ void canp_process_retire(struct canp_process_pool *p, unsigned i)
 void canp_process_fail_pending(struct canp_process_pool *p, enum canp_process_outcome out)
 {
 	for (unsigned i = 0; i < p->fresh; i++) {
-		uint64_t w = proc_load(&p->slots[i]);
+		uint64_t w = canp_fword_load(&p->slots[i].word);
 
-		if (proc_status(w) == CANP_TASK_PENDING)
+		if (canp_fword_status(w) == CANP_TASK_PENDING)
 			canp_process_end(p, &p->slots[i], w, CANP_TASK_PENDING, out);
 	}
 }
@@ -118,7 +118,7 @@ static enum canp_process_outcome death_outcome(struct canp_process_pool *p,
 
 static void clear_busy(struct proc_slot *s, uint64_t w)
 {
-	while (!proc_cas(s, &w, w & ~(uint64_t)PW_BUSY))
+	while (!canp_fword_cas(&s->word, &w, w & ~(uint64_t)PW_BUSY))
 		;
 }
 
@@ -128,12 +128,12 @@ static void death_task(struct canp_process_pool *p, unsigned i, uint64_t now_ns)
 	struct proc_entry *e = &p->shm->entries[i];
 	void *cur = (void *)(uintptr_t)e->cur;
 	struct proc_slot *s = canp_future_slot(cur);
-	uint64_t w = cur ? proc_load(s) : 0;
+	uint64_t w = cur ? canp_fword_load(&s->word) : 0;
 	bool mine = cur && canp_future_is(w, cur) && (w & PW_BUSY) && proc_runner(w) == i;
 
 	if (cur && !mine && e->counted != e->cur_n && e->claimed == e->cur_n)
 		e->claimed = e->cur_n - 1;
-	if (mine && proc_status(w) == CANP_TASK_RUNNING) {
+	if (mine && canp_fword_status(w) == CANP_TASK_RUNNING) {
 		enum canp_process_outcome out = e->cur_outcome;
 
 		if (e->counted == e->cur_n) { /* all was there but the word */
@@ -142,7 +142,7 @@ static void death_task(struct canp_process_pool *p, unsigned i, uint64_t now_ns)
 				      (uint64_t)out << PW_OUT_SHIFT;
 
 			to |= out == CANP_PROCESS_OK ? CANP_TASK_COMPLETED : CANP_TASK_FAILED;
-			while (!proc_cas(s, &w, to))
+			while (!canp_fword_cas(&s->word, &w, to))
 				;
 			canp_process_ended(p, s, w);
 		} else {
@@ -150,7 +150,7 @@ static void death_task(struct canp_process_pool *p, unsigned i, uint64_t now_ns)
 			s->signo = e->exit_code == CLD_EXITED ? 0 : (uint8_t)e->exit_status;
 			s->ended_ns = now_ns;
 			clear_busy(s, w);
-			canp_process_end(p, s, proc_load(s), CANP_TASK_RUNNING, out);
+			canp_process_end(p, s, canp_fword_load(&s->word), CANP_TASK_RUNNING, out);
 		}
 	} else if (mine) {
 		clear_busy(s, w);
@@ -177,10 +177,10 @@ static void death_requeue(struct canp_process_pool *p, unsigned i)
 		void *f;
 
 		while (canp_spsc_pop(&e->q[k], &f, 1)) {
-			uint64_t w = proc_load(canp_future_slot(f));
+			uint64_t w = canp_fword_load(canp_future_slot(f));
 
 			e->popped++;
-			if (!canp_future_is(w, f) || proc_status(w) != CANP_TASK_PENDING)
+			if (!canp_future_is(w, f) || canp_fword_status(w) != CANP_TASK_PENDING)
 				continue;
 			for (unsigned n = 0; n < p->nr_entries; n++) {
 				to = (to + 1) % p->nr_entries;

@@ -206,7 +206,7 @@ static struct canp_future *slot_fill(struct submit *b, const struct canp_process
 	struct canp_process_pool *p = b->p;
 	struct proc_slot *s = canp_process_slot_get(p);
 	uint32_t timeout_ms = t->timeout_ms ? t->timeout_ms : p->cfg.task_timeout;
-	uint64_t gen = proc_load(s) & ~0xffffffffull;
+	uint64_t gen = canp_fword_load(&s->word) & ~0xffffffffull;
 	uint64_t w =
 		CANP_TASK_PENDING | CANP_FUTURE_FOREIGN | (uint64_t)t->priority << PW_PRIO_SHIFT;
 
@@ -348,7 +348,7 @@ static int batch_go(struct submit *b, void *const *copies)
 		return rc;
 	/* The pushes are to be seen before `armed` is looked at; the worker does it the other way
 	 * round. */
-	proc_fence();
+	canp_full_fence();
 	for (unsigned i = 0; i < b->nr_bells; i++)
 		canp_process_bell(p, b->bells[i]);
 	if (b->kick)
@@ -418,18 +418,26 @@ struct canp_future **canp_process_pool_submit_batch(struct canp_process_pool *p,
 	return NULL;
 }
 
+static struct canp_process_task task_of(canp_process_fn func, void *input_data, size_t input_size,
+					void *user_data, enum canp_task_prio priority,
+					uint32_t timeout_ms)
+{
+	return (struct canp_process_task){.func = func,
+					  .input_data = input_data,
+					  .input_size = input_size,
+					  .user_data = user_data,
+					  .priority = priority,
+					  .timeout_ms = timeout_ms};
+}
+
 struct canp_future *canp_process_pool_submit_async(struct canp_process_pool *p,
 						   canp_process_fn func, void *input_data,
 						   size_t input_size, void *user_data,
 						   enum canp_task_prio priority,
 						   uint32_t timeout_ms)
 {
-	struct canp_process_task t = {.func = func,
-				      .input_data = input_data,
-				      .input_size = input_size,
-				      .user_data = user_data,
-				      .priority = priority,
-				      .timeout_ms = timeout_ms};
+	struct canp_process_task t =
+		task_of(func, input_data, input_size, user_data, priority, timeout_ms);
 	struct canp_future *f = NULL;
 	int rc = canp_process_pool_submit_batch_into(p, &t, 1, &f);
 
@@ -463,12 +471,8 @@ int canp_process_pool_submit_sync(struct canp_process_pool *p, canp_process_fn f
 				  enum canp_task_prio priority, uint32_t timeout_ms,
 				  struct canp_process_result *result)
 {
-	struct canp_process_task t = {.func = func,
-				      .input_data = input_data,
-				      .input_size = input_size,
-				      .user_data = user_data,
-				      .priority = priority,
-				      .timeout_ms = timeout_ms};
+	struct canp_process_task t =
+		task_of(func, input_data, input_size, user_data, priority, timeout_ms);
 	struct canp_process_result own;
 	struct canp_future *f = NULL;
 	uint64_t end_ns = 0;

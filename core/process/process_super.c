@@ -65,8 +65,8 @@ static void turn_deadlines(struct canp_process_pool *p, uint64_t now_ns)
 		return;
 	for (unsigned i = 0; i < p->fresh; i++) {
 		struct proc_slot *s = &p->slots[i];
-		uint64_t w = proc_load(s);
-		unsigned status = proc_status(w);
+		uint64_t w = canp_fword_load(&s->word);
+		unsigned status = canp_fword_status(w);
 
 		if (!(w & CANP_FUTURE_TIMED) ||
 		    (status != CANP_TASK_PENDING && status != CANP_TASK_RUNNING))
@@ -92,9 +92,9 @@ static uint64_t turn_grace(struct canp_process_pool *p, uint64_t now_ns)
 
 		if (!cur || proc_get32(&e->state) != PE_READY)
 			continue;
-		word = proc_load(canp_future_slot(cur));
+		word = canp_fword_load(canp_future_slot(cur));
 		if (!canp_future_is(word, cur) || !(word & PW_BUSY) || proc_runner(word) != i ||
-		    !((word & CANP_FUTURE_CANCEL) || proc_over(word)))
+		    !((word & CANP_FUTURE_CANCEL) || canp_fword_over(word)))
 			continue;
 		if (w->kill_n != n || !w->kill_at_ns) {
 			w->kill_n = n;
@@ -187,9 +187,9 @@ static void turn_done(struct canp_process_pool *p)
 		left = 0;
 		for (unsigned i = 0; i < p->nr_notify; i++) {
 			struct proc_slot *s = &p->slots[p->notify[i]];
-			uint64_t w = proc_load(s);
+			uint64_t w = canp_fword_load(&s->word);
 
-			if (n == DONE_BATCH || !proc_over(w)) {
+			if (n == DONE_BATCH || !canp_fword_over(w)) {
 				p->notify[left++] = p->notify[i];
 				continue;
 			}
@@ -206,10 +206,11 @@ static void turn_done(struct canp_process_pool *p)
 			due[i].done(due[i].f, due[i].arg);
 		pthread_mutex_lock(&p->lock);
 		for (unsigned i = 0; i < n; i++) {
-			uint64_t w = proc_load(due[i].s);
+			uint64_t w = canp_fword_load(&due[i].s->word);
 
 			/* Put before: it waits among the orphans. */
-			while (!proc_cas(due[i].s, &w, w & ~(uint64_t)CANP_FUTURE_DONE))
+			while (!canp_fword_cas(&due[i].s->word, &w,
+					       w & ~(uint64_t)CANP_FUTURE_DONE))
 				;
 		}
 	} while (n == DONE_BATCH);

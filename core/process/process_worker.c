@@ -199,7 +199,7 @@ static void idle_sleep(struct proc_self *w)
 	struct proc_entry *e = w->e;
 
 	__atomic_store_n(&e->armed, 1, __ATOMIC_SEQ_CST);
-	proc_fence();
+	canp_full_fence();
 	if (!has_work(e) && !must_end(w) && !canp_process_run_other(w)) {
 		proc_set64(&e->idle_ns, canp_clock_ns());
 		if (w->p->cfg.perf_counters)

@@ -235,8 +235,8 @@ static uint64_t exec_sweep(struct canp_exec *ex)
 
 		if (i % ex->nr_slots >= canp_min(ex->sh[i / ex->nr_slots].fresh, ex->nr_slots))
 			continue;
-		w = task_load(s);
-		if (task_claim(s, task_handle(s, (uint32_t)(w >> 32)), &w, 0)) {
+		w = canp_fword_load(&s->word);
+		if (task_claim(s, canp_future_of(s, (uint32_t)(w >> 32)), &w, 0)) {
 			s->started_ns = 0;
 			canp_task_end(p, s, w, -ESHUTDOWN);
 		}
@@ -248,7 +248,7 @@ static uint64_t exec_sweep(struct canp_exec *ex)
 	}
 	for (uint32_t i = 0; i < ex->total; i++) {
 		if (i % ex->nr_slots < canp_min(ex->sh[i / ex->nr_slots].fresh, ex->nr_slots))
-			held += (task_load(&ex->slots[i]) & TS_HELD) != 0;
+			held += (canp_fword_load(&ex->slots[i].word) & TS_HELD) != 0;
 	}
 	return held;
 }
@@ -364,7 +364,7 @@ bool canp_exec_is_idle(const struct canp_exec *ex)
 /* Counters of ends, fence, waiters - against waiters, fence, counters in wait_idle. */
 void canp_exec_check_idle(struct canp_exec *ex)
 {
-	task_fence();
+	canp_full_fence();
 	if (canp_likely(!__atomic_load_n(&ex->idle_waiters, __ATOMIC_SEQ_CST)) ||
 	    !canp_exec_is_idle(ex))
 		return;
@@ -385,7 +385,7 @@ int canp_exec_wait_idle(struct canp_exec *ex, uint32_t timeout_ms)
 	for (;;) {
 		uint32_t seq = __atomic_load_n(&ex->idle_seq, __ATOMIC_SEQ_CST);
 
-		task_fence();
+		canp_full_fence();
 		if (canp_exec_is_idle(ex)) {
 			rc = 0;
 			break;

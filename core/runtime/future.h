@@ -53,6 +53,43 @@ static inline bool canp_future_is(uint64_t word, const void *f)
 	return (word >> 32 & 0x7fffffu) == ((h & 127u) | (h >> 48) << 7);
 }
 
+/* ---- the word: what an owner does with it ---- */
+
+static inline uint64_t canp_fword_load(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+/* The word becomes `to` if it is *old; else *old becomes what it is, and false. */
+static inline bool canp_fword_cas(uint64_t *word, uint64_t *old, uint64_t to)
+{
+	return __atomic_compare_exchange_n(word, old, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+static inline unsigned canp_fword_status(uint64_t word)
+{
+	return (unsigned)word & CANP_FUTURE_STATUS;
+}
+
+/* The task has ended, however it did. */
+static inline bool canp_fword_over(uint64_t word)
+{
+	return canp_fword_status(word) >= CANP_TASK_COMPLETED;
+}
+
+/* A full fence; the thread sanitizer understands only the second form. */
+static inline void canp_full_fence(void)
+{
+#ifdef __SANITIZE_THREAD__
+	static uint32_t word;
+
+	__atomic_fetch_add(&word, 1, __ATOMIC_SEQ_CST);
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 /* The calling thread is a reactor: it must not wait. */
 bool canp_task_on_reactor(void);
 

@@ -53,7 +53,7 @@ struct canp_ring_op {
 
 struct canp_ring_opts {
 	enum canp_ring_kind kind;
-	unsigned entries;      /* SQ size, default 256; CQ is 4x */
+	unsigned entries;      /* SQ size, 0: 256; made 4 to 4096, a power of 2; CQ is 4x */
 	unsigned sync_threads; /* helper threads of ring_sync, default 2 */
 	/* Memory to register as fixed buffers; may be empty. Registration that fails for lack of
 	 * memlock falls back to plain reads and says so in caps. */

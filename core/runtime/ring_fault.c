@@ -11,6 +11,7 @@
  */
 #include "core/runtime/ring_priv.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,27 +61,23 @@ static bool ring_fault_parse(const char *text)
 	return false;
 }
 
-void canp_ring_fault_env(void)
+static void ring_fault_look(void)
 {
-	static int state; /* 0: not looked at, 1: one thread is looking, 2: done */
-	const char *text;
-	int expect = 0;
+	const char *text = getenv("CANP_RING_FAULT");
 
-	if (!__atomic_compare_exchange_n(&state, &expect, 1, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_ACQUIRE)) {
-		/* Boot time only: rings of several shards are made at once. */
-		while (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != 2)
-			;
-		return;
-	}
-	text = getenv("CANP_RING_FAULT");
 	if (text && !canp_ring_fault_hook) {
 		if (ring_fault_parse(text))
 			canp_ring_fault_hook = ring_fault_apply;
 		else
 			canp_warn("CANP_RING_FAULT=%s not understood, ignored", text);
 	}
-	__atomic_store_n(&state, 2, __ATOMIC_RELEASE);
+}
+
+void canp_ring_fault_env(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, ring_fault_look);
 }
 
 #else

@@ -10,6 +10,7 @@
  * due in the order in which they came, so a list per direction is all that is needed.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,23 +56,19 @@ int canp_ring_slow_set(const char *text)
 	return 0;
 }
 
-void canp_ring_slow_env(void)
+static void slow_look(void)
 {
-	static int state; /* 0: not looked at, 1: one thread is looking, 2: done */
-	const char *text;
-	int expect = 0;
+	const char *text = getenv("CANP_RING_SLOW");
 
-	if (!__atomic_compare_exchange_n(&state, &expect, 1, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_ACQUIRE)) {
-		/* Boot time only: rings of several shards are made at once. */
-		while (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != 2)
-			;
-		return;
-	}
-	text = getenv("CANP_RING_SLOW");
 	if (text && canp_ring_slow_set(text))
 		canp_warn("CANP_RING_SLOW=%s not understood, ignored", text);
-	__atomic_store_n(&state, 2, __ATOMIC_RELEASE);
+}
+
+void canp_ring_slow_env(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, slow_look);
 }
 
 bool canp_ring_slow_hold(struct canp_ring *r, struct canp_ring_op *op)

@@ -23,10 +23,14 @@
 #include "core/runtime/ring_compat.h"
 
 #define URING_ENTRIES_DEFAULT 256u
+#define URING_ENTRIES_MIN     4u
 #define URING_ENTRIES_MAX     4096u
 #define URING_CQ_FACTOR       4u
 /* Completion entries kept for what is not an operation: the wake read and poll removals. */
 #define URING_CQ_SPARE 8u
+/* What is not spare are the slots: with none, every operation would wait for ever. */
+CANP_STATIC_ASSERT(URING_CQ_SPARE + URING_ENTRIES_MIN <= URING_ENTRIES_MIN * URING_CQ_FACTOR,
+		   "the smallest ring has a slot for each of its entries");
 /* Kernel workers per ring. Only metadata calls and retries go there; the default of one per core
  * and more would take the CPU from the reactors. */
 #define URING_WORKERS_MAX 4u
@@ -91,7 +95,7 @@ static int uring_setup(struct ring_uring *u, const struct canp_ring_opts *opts, 
 	struct io_uring_params p;
 	int rc = -EINVAL;
 
-	entries = canp_min(entries, URING_ENTRIES_MAX);
+	entries = canp_max(canp_min(entries, URING_ENTRIES_MAX), URING_ENTRIES_MIN);
 	for (unsigned i = canp_ring_first_rung; i < CANP_ARRAY_SIZE(uring_ladder); i++) {
 		memset(&p, 0, sizeof(p));
 		p.flags = uring_ladder[i].flags;

@@ -59,11 +59,11 @@ static void slot_free(struct task_port *p, struct task_slot *s, uint64_t word)
 
 void canp_task_drop(struct task_port *p, struct task_slot *s, uint64_t bits)
 {
-	uint64_t w = task_load(s);
+	uint64_t w = canp_fword_load(&s->word);
 
-	while (!task_cas(s, &w, w & ~bits))
+	while (!canp_fword_cas(&s->word, &w, w & ~bits))
 		;
-	if (task_over(w) && !(w & ~bits & TS_REFS))
+	if (canp_fword_over(w) && !(w & ~bits & TS_REFS))
 		slot_free(p, s, w);
 }
 
@@ -85,19 +85,19 @@ static void mail_send(struct task_port *p, struct task_slot *s, uint64_t word)
 
 static void mail_open(struct task_shard *sh, struct task_port *p, struct task_slot *s)
 {
-	uint64_t w = task_load(s);
+	uint64_t w = canp_fword_load(&s->word);
 
 	if (w & TS_TIMED) {
 		canp_timer_heap_del(sh->timers, &sh->nr_timers, &task_cold_of(s)->timer);
 		if ((w & TS_DONE) && s->home != sh->index) {
-			while (!task_cas(s, &w, w & ~(uint64_t)TS_TIMED))
+			while (!canp_fword_cas(&s->word, &w, w & ~(uint64_t)TS_TIMED))
 				;
 			mail_send(p, s, w & ~(uint64_t)TS_TIMED);
 			return;
 		}
 	}
 	if (w & TS_DONE) {
-		s->done(task_handle(s, (uint32_t)(w >> 32)), s->done_arg);
+		s->done(canp_future_of(s, (uint32_t)(w >> 32)), s->done_arg);
 		task_counts_begin(&p->c);
 		task_count(&p->c.dones_out, 1);
 		task_counts_end(&p->c);
@@ -171,8 +171,8 @@ void canp_task_end(struct task_port *p, struct task_slot *s, uint64_t word, int 
 	s->error = error;
 	if ((word & TS_DONE) && s->home == TASK_NO_SHARD)
 		s->home = p->shard >= 0 ? (uint16_t)p->shard : s->owner;
-	w = task_load(s);
-	while (!task_cas(s, &w, (w & ~(uint64_t)(TS_STATUS | TS_WAITERS)) | status))
+	w = canp_fword_load(&s->word);
+	while (!canp_fword_cas(&s->word, &w, (w & ~(uint64_t)(TS_STATUS | TS_WAITERS)) | status))
 		;
 	if (w & (TS_TIMED | TS_DONE)) {
 		if (w & TS_WAITERS)
@@ -194,7 +194,7 @@ static void result_fill(const struct task_slot *s, uint64_t w, struct canp_task_
 	const struct task_cold *c = task_cold_of(s);
 
 	memset(r, 0, sizeof(*r));
-	r->status = task_status(w);
+	r->status = canp_fword_status(w);
 	r->error = s->error;
 	r->id = (w >> 32) << 32 | (uint32_t)(s - s->ex->slots);
 	r->type = task_type(w);
@@ -229,15 +229,15 @@ int canp_future_wait(struct canp_future *f, uint32_t timeout_ms, struct canp_tas
 	unsigned spins = 0;
 	int rc = 0;
 
-	if (canp_unlikely(task_load(s) & CANP_FUTURE_FOREIGN))
+	if (canp_unlikely(canp_fword_load(&s->word) & CANP_FUTURE_FOREIGN))
 		return s->ops->wait(f, timeout_ms, r);
 	if (timeout_ms && timeout_ms != UINT32_MAX)
 		end_ns = canp_clock_ns() + timeout_ms * (uint64_t)CANP_NS_PER_MS;
 	for (;;) {
-		w = task_load(s);
-		if (!task_is(w, f) || task_status(w) == CANP_TASK_FREE)
+		w = canp_fword_load(&s->word);
+		if (!canp_future_is(w, f) || canp_fword_status(w) == CANP_TASK_FREE)
 			return -ESTALE;
-		if (task_over(w))
+		if (canp_fword_over(w))
 			break;
 		if (!timeout_ms || rc == -ETIMEDOUT)
 			return -ETIMEDOUT;
@@ -247,7 +247,7 @@ int canp_future_wait(struct canp_future *f, uint32_t timeout_ms, struct canp_tas
 			cpu_relax();
 			continue;
 		}
-		if (!(w & TS_WAITERS) && !task_cas(s, &w, w | TS_WAITERS))
+		if (!(w & TS_WAITERS) && !canp_fword_cas(&s->word, &w, w | TS_WAITERS))
 			continue;
 		rc = wait_sleep(s, (uint32_t)w | TS_WAITERS, end_ns);
 	}
@@ -260,22 +260,22 @@ int canp_future_cancel(struct canp_future *f)
 {
 	struct task_slot *s = task_slot_of(f);
 	const struct canp_extern_ops *ext;
-	uint64_t w = task_load(s);
+	uint64_t w = canp_fword_load(&s->word);
 	struct task_port *p;
 	void *arg;
 
 	if (canp_unlikely(w & CANP_FUTURE_FOREIGN))
 		return s->ops->cancel(f);
 	for (;;) {
-		if (!task_is(w, f) || task_status(w) == CANP_TASK_FREE)
+		if (!canp_future_is(w, f) || canp_fword_status(w) == CANP_TASK_FREE)
 			return -ESTALE;
-		if (task_over(w))
+		if (canp_fword_over(w))
 			return -EALREADY;
-		p = task_status(w) == CANP_TASK_PENDING ? canp_task_port(s->ex) : NULL;
+		p = canp_fword_status(w) == CANP_TASK_PENDING ? canp_task_port(s->ex) : NULL;
 		/* Without a port its runner meets the flag and ends it, as a running one. */
 		ext = s->ext;
 		arg = s->arg;
-		if (task_cas(s, &w, p ? w + 1 : w | TS_CANCEL))
+		if (canp_fword_cas(&s->word, &w, p ? w + 1 : w | TS_CANCEL))
 			break;
 	}
 	if (p) {
@@ -290,9 +290,9 @@ int canp_future_cancel(struct canp_future *f)
 
 enum canp_task_status canp_future_status(const struct canp_future *f)
 {
-	uint64_t w = task_load(task_slot_of(f));
+	uint64_t w = canp_fword_load(canp_future_slot(f));
 
-	return task_is(w, f) ? task_status(w) : CANP_TASK_FREE;
+	return canp_future_is(w, f) ? canp_fword_status(w) : CANP_TASK_FREE;
 }
 
 void canp_future_put(struct canp_future *f)
@@ -303,8 +303,8 @@ void canp_future_put(struct canp_future *f)
 
 	if (!f)
 		return;
-	w = task_load(s);
-	if (!task_is(w, f) || !(w & TS_HELD))
+	w = canp_fword_load(&s->word);
+	if (!canp_future_is(w, f) || !(w & TS_HELD))
 		return;
 	if (canp_unlikely(w & CANP_FUTURE_FOREIGN)) {
 		s->ops->put(f);
@@ -312,7 +312,7 @@ void canp_future_put(struct canp_future *f)
 	}
 	ex = s->ex;
 	if (__atomic_load_n(&ex->dead, __ATOMIC_ACQUIRE)) {
-		while (!task_cas(s, &w, w & ~(uint64_t)TS_HELD))
+		while (!canp_fword_cas(&s->word, &w, w & ~(uint64_t)TS_HELD))
 			;
 		if (w & TS_HELD) {
 			if (w & TS_EXTERN)
@@ -322,9 +322,9 @@ void canp_future_put(struct canp_future *f)
 		return;
 	}
 	do {
-		if (!task_is(w, f) || !(w & TS_HELD))
+		if (!canp_future_is(w, f) || !(w & TS_HELD))
 			return;
-	} while (!task_cas(s, &w, w & ~(uint64_t)TS_HELD));
-	if (task_over(w) && !(w & (TS_TIMED | TS_DONE)))
+	} while (!canp_fword_cas(&s->word, &w, w & ~(uint64_t)TS_HELD));
+	if (canp_fword_over(w) && !(w & (TS_TIMED | TS_DONE)))
 		slot_free(canp_task_port(ex), s, w);
 }

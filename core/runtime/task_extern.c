@@ -33,7 +33,7 @@ int canp_extern_create(struct canp_exec *ex, const struct canp_extern_desc *d,
 	if (i == TASK_NONE)
 		return -EAGAIN;
 	s = &ex->slots[i];
-	gen = task_load(s) & ~0xffffffffull;
+	gen = canp_fword_load(&s->word) & ~0xffffffffull;
 	memset(&s->fn, 0, offsetof(struct task_slot, ex) - offsetof(struct task_slot, fn));
 	s->ext = d->ops;
 	s->arg = d->arg;
@@ -52,7 +52,7 @@ int canp_extern_create(struct canp_exec *ex, const struct canp_extern_desc *d,
 	if (d->held)
 		bits |= TS_HELD;
 	__atomic_store_n(&s->word, gen | bits, __ATOMIC_RELEASE);
-	*f = task_handle(s, (uint32_t)(gen >> 32));
+	*f = canp_future_of(s, (uint32_t)(gen >> 32));
 	return 0;
 }
 
@@ -69,15 +69,15 @@ int canp_extern_start(struct canp_future *f)
 
 bool canp_extern_cancelled(const struct canp_future *f)
 {
-	return task_load(task_slot_of(f)) & TS_CANCEL;
+	return canp_fword_load(canp_future_slot(f)) & TS_CANCEL;
 }
 
 void *canp_extern_arg(const struct canp_future *f)
 {
 	const struct task_slot *s = task_slot_of(f);
-	uint64_t w = task_load(s);
+	uint64_t w = canp_fword_load(&s->word);
 
-	return task_is(w, f) && (w & TS_EXTERN) ? s->arg : NULL;
+	return canp_future_is(w, f) && (w & TS_EXTERN) ? s->arg : NULL;
 }
 
 int canp_extern_end(struct canp_future *f, int error, const char *message)
@@ -85,13 +85,13 @@ int canp_extern_end(struct canp_future *f, int error, const char *message)
 	struct task_slot *s = task_slot_of(f);
 	struct task_port *p = canp_task_port(s->ex);
 	struct task_cold *c = task_cold_of(s);
-	uint64_t w = task_load(s);
+	uint64_t w = canp_fword_load(&s->word);
 
 	if (!p)
 		return -EAGAIN;
-	if (!task_is(w, f) || task_over(w))
+	if (!canp_future_is(w, f) || canp_fword_over(w))
 		return -ESTALE;
-	if (task_status(w) == CANP_TASK_PENDING && !task_claim(s, f, &w, 0))
+	if (canp_fword_status(w) == CANP_TASK_PENDING && !task_claim(s, f, &w, 0))
 		return -ESTALE;
 	if (s->started_ns)
 		s->run_ns = canp_clock_ns() - s->started_ns;
@@ -106,7 +106,7 @@ int canp_extern_end(struct canp_future *f, int error, const char *message)
 	task_count(&p->c.ran, s->started_ns != 0);
 	task_count(&p->c.run_ns, s->run_ns);
 	task_counts_end(&p->c);
-	canp_task_end(p, s, task_load(s), error);
+	canp_task_end(p, s, canp_fword_load(&s->word), error);
 	canp_exec_check_idle(p->ex);
 	return 0;
 }
@@ -136,7 +136,7 @@ int canp_future_complete(struct canp_future *f, int error)
 
 bool canp_future_cancelled(const struct canp_future *f)
 {
-	uint64_t w = task_load(task_slot_of(f));
+	uint64_t w = canp_fword_load(canp_future_slot(f));
 
-	return task_is(w, f) && (w & TS_CANCEL);
+	return canp_future_is(w, f) && (w & TS_CANCEL);
 }

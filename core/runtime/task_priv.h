@@ -43,22 +43,19 @@
 #define TASK_WORDS      (TASK_SHARDS_MAX / 64)
 
 /* The status word. */
-#define TS_STATUS     7u
-#define TS_CANCEL     8u
-#define TS_TIMEOUT    16u
-#define TS_WAITERS    32u
-#define TS_HELD       64u
-#define TS_TIMED      128u
-#define TS_DONE       256u
+#define TS_STATUS     CANP_FUTURE_STATUS
+#define TS_CANCEL     CANP_FUTURE_CANCEL
+#define TS_TIMEOUT    CANP_FUTURE_TIMEOUT
+#define TS_WAITERS    CANP_FUTURE_WAITERS
+#define TS_HELD       CANP_FUTURE_HELD
+#define TS_TIMED      CANP_FUTURE_TIMED
+#define TS_DONE       CANP_FUTURE_DONE
 #define TS_PINNED     512u  /* to its owner */
 #define TS_SCHED      1024u /* not due yet */
 #define TS_TYPE_SHIFT 11u
 #define TS_PRIO_SHIFT 13u
 #define TS_EXTERN     0x10000u /* no task: task_extern.c */
 #define TS_REFS       (TS_HELD | TS_TIMED | TS_DONE)
-CANP_STATIC_ASSERT(TS_STATUS == CANP_FUTURE_STATUS && TS_WAITERS == CANP_FUTURE_WAITERS &&
-			   TS_HELD == CANP_FUTURE_HELD && TS_DONE == CANP_FUTURE_DONE,
-		   "one word for all futures");
 
 enum { TASK_FLAG_TRACE = 1, TASK_FLAG_MESSAGE = 2 };
 
@@ -190,29 +187,9 @@ struct canp_exec {
 
 /* ---- words and handles ---- */
 
-static inline void *task_handle(const struct task_slot *s, uint32_t gen)
-{
-	uint64_t hi = (uint64_t)(gen >> 7 & 0xffffu) << 48;
-
-	return (void *)((uintptr_t)s | (gen & 127u) | hi);
-}
 static inline struct task_slot *task_slot_of(const void *handle)
 {
-	return (struct task_slot *)((uintptr_t)handle & 0x0000ffffffffff80ull);
-}
-static inline bool task_is(uint64_t word, const void *handle)
-{
-	uint64_t h = (uintptr_t)handle;
-
-	return (word >> 32 & 0x7fffffu) == ((h & 127u) | (h >> 48) << 7);
-}
-static inline unsigned task_status(uint64_t word)
-{
-	return (unsigned)word & TS_STATUS;
-}
-static inline bool task_over(uint64_t word)
-{
-	return task_status(word) >= CANP_TASK_COMPLETED;
+	return canp_future_slot(handle);
 }
 static inline unsigned task_type(uint64_t word)
 {
@@ -222,46 +199,26 @@ static inline unsigned task_prio(uint64_t word)
 {
 	return (unsigned)word >> TS_PRIO_SHIFT & 3u;
 }
-static inline uint64_t task_load(const struct task_slot *s)
-{
-	return __atomic_load_n(&s->word, __ATOMIC_ACQUIRE);
-}
-static inline bool task_cas(struct task_slot *s, uint64_t *old, uint64_t new)
-{
-	return __atomic_compare_exchange_n(&s->word, old, new, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_ACQUIRE);
-}
 /* Wins the task or not. On success *word is the word before. */
 static inline bool task_claim(struct task_slot *s, const void *h, uint64_t *word, uint32_t refuse)
 {
-	*word = task_load(s);
+	*word = canp_fword_load(&s->word);
 	do {
-		if (!task_is(*word, h) || task_status(*word) != CANP_TASK_PENDING ||
+		if (!canp_future_is(*word, h) || canp_fword_status(*word) != CANP_TASK_PENDING ||
 		    (*word & refuse))
 			return false;
-	} while (!task_cas(s, word, *word + 1));
+	} while (!canp_fword_cas(&s->word, word, *word + 1));
 	return true;
 }
 static inline bool task_pending(const void *h)
 {
-	uint64_t w = task_load(task_slot_of(h));
+	uint64_t w = canp_fword_load(canp_future_slot(h));
 
-	return task_is(w, h) && task_status(w) == CANP_TASK_PENDING;
+	return canp_future_is(w, h) && canp_fword_status(w) == CANP_TASK_PENDING;
 }
 static inline struct task_cold *task_cold_of(const struct task_slot *s)
 {
 	return &s->ex->cold[s - s->ex->slots];
-}
-/* A full fence; the thread sanitizer understands only the second form. */
-static inline void task_fence(void)
-{
-#ifdef __SANITIZE_THREAD__
-	static uint32_t word;
-
-	__atomic_fetch_add(&word, 1, __ATOMIC_SEQ_CST);
-#else
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-#endif
 }
 
 /* ---- counters: the port's thread, between begin and end ---- */

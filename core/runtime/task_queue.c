@@ -155,9 +155,9 @@ void canp_task_queue_age(struct task_shard *sh, uint64_t now_ns)
 static bool steal_one(void *h, uint32_t blocked, uint64_t *word)
 {
 	struct task_slot *s = task_slot_of(h);
-	uint64_t w = task_load(s);
+	uint64_t w = canp_fword_load(&s->word);
 
-	if (!task_is(w, h) || (blocked >> task_type(w) & 1))
+	if (!canp_future_is(w, h) || (blocked >> task_type(w) & 1))
 		return false;
 	return task_claim(s, h, word, TS_PINNED | TS_SCHED);
 }

@@ -51,7 +51,7 @@ bool canp_task_cancelled(const struct canp_task_env *env)
 {
 	struct task_run *r = canp_container_of(env, struct task_run, env);
 
-	uint64_t w = task_load(r->slot);
+	uint64_t w = canp_fword_load(&r->slot->word);
 
 	/* Its timer cannot run while it keeps the owner's thread. */
 	return (w & TS_CANCEL) || ((w & TS_TIMED) && task_late(r->slot, canp_clock_ns()));
@@ -98,7 +98,7 @@ static void ring_any_idle(struct canp_exec *ex, struct task_port *p)
 void canp_task_doorbell(struct canp_exec *ex, struct task_port *p, unsigned i, bool others)
 {
 	if (p->shard != (int)i)
-		task_fence();
+		canp_full_fence();
 	if (!shard_ring(ex, p, i) && others && p->shard != (int)i)
 		ring_any_idle(ex, p);
 }
@@ -179,17 +179,17 @@ static void timer_due(struct canp_timer *t)
 	struct task_shard *sh = t->arg;
 	struct task_cold *c = canp_container_of(t, struct task_cold, timer);
 	struct task_slot *s = &sh->ex->slots[c - sh->ex->cold];
-	uint64_t w = task_load(s), now = canp_clock_ns();
+	uint64_t w = canp_fword_load(&s->word), now = canp_clock_ns();
 	bool late = c->end_by_ns && now >= c->end_by_ns;
 
-	while (late && task_status(w) == CANP_TASK_RUNNING) {
-		if (task_cas(s, &w, w | TS_TIMEOUT | TS_CANCEL))
+	while (late && canp_fword_status(w) == CANP_TASK_RUNNING) {
+		if (canp_fword_cas(&s->word, &w, w | TS_TIMEOUT | TS_CANCEL))
 			return;
 	}
-	while (task_status(w) == CANP_TASK_PENDING) {
+	while (canp_fword_status(w) == CANP_TASK_PENDING) {
 		uint64_t new = late ? w + 1 : w & ~(uint64_t)TS_SCHED;
 
-		if (!task_cas(s, &w, new))
+		if (!canp_fword_cas(&s->word, &w, new))
 			continue;
 		if (late) {
 			s->started_ns = 0;
@@ -199,10 +199,10 @@ static void timer_due(struct canp_timer *t)
 		sh->loose |= !(w & TS_PINNED);
 		if (w & TS_SCHED)
 			canp_task_queue_push(sh, task_prio(w), task_type(w),
-					     task_handle(s, (uint32_t)(w >> 32)), now);
+					     canp_future_of(s, (uint32_t)(w >> 32)), now);
 		break;
 	}
-	if (!task_over(w) && c->end_by_ns) {
+	if (!canp_fword_over(w) && c->end_by_ns) {
 		t->deadline_ns = c->end_by_ns;
 		canp_timer_heap_add(sh->timers, &sh->nr_timers, sh->ex->total, t);
 	}
@@ -211,9 +211,9 @@ static void timer_due(struct canp_timer *t)
 void canp_task_accept(struct task_shard *sh, void *handle, uint64_t now_ns)
 {
 	struct task_slot *s = task_slot_of(handle);
-	uint64_t w = task_load(s);
+	uint64_t w = canp_fword_load(&s->word);
 
-	if (!task_is(w, handle) || task_over(w))
+	if (!canp_future_is(w, handle) || canp_fword_over(w))
 		return;
 	if (w & TS_TIMED) {
 		struct task_cold *c = task_cold_of(s);
@@ -226,7 +226,7 @@ void canp_task_accept(struct task_shard *sh, void *handle, uint64_t now_ns)
 		canp_timer_heap_add(sh->timers, &sh->nr_timers, sh->ex->total, &c->timer);
 	}
 	sh->loose |= !(w & TS_PINNED);
-	if (task_status(w) == CANP_TASK_PENDING && !(w & TS_SCHED))
+	if (canp_fword_status(w) == CANP_TASK_PENDING && !(w & TS_SCHED))
 		canp_task_queue_push(sh, task_prio(w), task_type(w), handle, now_ns);
 }
 
@@ -249,8 +249,8 @@ static void accept_many(struct task_shard *sh, void *const *h, unsigned n, uint6
 	uint64_t kind = 0;
 
 	for (i = 0; i < n; i++) {
-		uint64_t w = task_load(task_slot_of(h[i])), k;
-		bool plain = task_is(w, h[i]) && task_status(w) == CANP_TASK_PENDING &&
+		uint64_t w = canp_fword_load(canp_future_slot(h[i])), k;
+		bool plain = canp_future_is(w, h[i]) && canp_fword_status(w) == CANP_TASK_PENDING &&
 			     !(w & (TS_TIMED | TS_SCHED));
 
 		k = (uint64_t)task_prio(w) << 8 | task_type(w);
@@ -435,7 +435,8 @@ static void run_claimed(struct task_shard *sh, struct task_slot *s, uint64_t w)
 	} else if (sh->grouped >= sh->group) {
 		group_close(sh);
 	}
-	if ((w & TS_TIMED) && ((task_load(s) & TS_TIMEOUT) || task_late(s, canp_clock_ns())))
+	if ((w & TS_TIMED) &&
+	    ((canp_fword_load(&s->word) & TS_TIMEOUT) || task_late(s, canp_clock_ns())))
 		rc = -ETIMEDOUT;
 	canp_task_end(sh->port, s, w, rc);
 }
@@ -547,7 +548,7 @@ static bool shard_arm(struct task_shard *sh)
 		return false;
 	shard_set_idle(sh, true);
 	__atomic_store_n(&sh->armed, 1, __ATOMIC_SEQ_CST);
-	task_fence();
+	canp_full_fence();
 	any = __atomic_load_n(&sh->mail, __ATOMIC_SEQ_CST) != 0;
 	nr = __atomic_load_n(&ex->nr_ports, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < nr && !any; i++)

@@ -193,7 +193,8 @@ static void *slot_fill(struct task_batch *b, unsigned i, unsigned to, bool held)
 {
 	const struct canp_task_desc *d = &b->d[i];
 	struct task_slot *s = &b->ex->slots[b->slot[i]];
-	uint64_t gen = task_load(s) & ~0xffffffffull; /* atomic: stale handles try a CAS */
+	/* Atomic: stale handles try a CAS. */
+	uint64_t gen = canp_fword_load(&s->word) & ~0xffffffffull;
 
 	s->fn = d->fn;
 	s->arg = d->arg;
@@ -215,7 +216,7 @@ static void *slot_fill(struct task_batch *b, unsigned i, unsigned to, bool held)
 	}
 	/* Last: from here on a handle that was left in a queue could name it. */
 	__atomic_store_n(&s->word, gen | desc_bits(d, held), __ATOMIC_RELEASE);
-	return task_handle(s, (uint32_t)(gen >> 32));
+	return canp_future_of(s, (uint32_t)(gen >> 32));
 }
 
 static void batch_fill(struct task_batch *b, struct canp_future **fs)

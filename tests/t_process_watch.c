@@ -10,6 +10,7 @@
 #include "core/base/json.h"
 #include "core/observe/metrics.h"
 #include "tests/lib/pool_tasks.h"
+#include "tests/lib/tmpdir.h"
 
 bool pool_sync_ring;
 
@@ -49,17 +50,13 @@ static const char *in_dir(const char *name)
 static int dir_make(void **state)
 {
 	(void)state;
-	snprintf(dir, sizeof(dir), "/tmp/t_process.XXXXXX");
-	return mkdtemp(dir) ? 0 : -1;
+	return tmpdir_make(dir, sizeof(dir), "/tmp/t_process_watch");
 }
 
 static int dir_remove(void **state)
 {
-	char cmd[128];
-
 	(void)state;
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-	return system(cmd) ? -1 : 0;
+	return tmpdir_remove(dir);
 }
 
 /* ---- payload ---- */

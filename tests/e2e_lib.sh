@@ -34,7 +34,7 @@ trap 'exit 143' TERM
 # Options of the person who runs the tests must not change what is tested.
 for v in $(env | sed -n 's/^\(CANP_[A-Z0-9_]*\)=.*/\1/p'); do
 	case $v in
-	CANP_CORPUS | CANP_SOAK_*) ;;
+	CANP_CORPUS | CANP_LONG | CANP_SOAK_*) ;;
 	*) unset "$v" ;;
 	esac
 done
@@ -74,6 +74,18 @@ check() {
 # eq TEXT HAVE WANT
 eq() {
 	if [ "$2" = "$3" ]; then ok "$1"; else fail "$1: have '$2', want '$3'"; fi
+}
+
+# until_true SECONDS COMMAND...: waits, not for longer, until the command succeeds.
+until_true() {
+	local i=$(($1 * 50))
+	shift
+	while [ $i -gt 0 ]; do
+		"$@" >/dev/null 2>&1 && return 0
+		i=$((i - 1))
+		sleep 0.02
+	done
+	return 1
 }
 
 # has TEXT FILE PATTERN: a line of FILE matches the extended regular expression.

@@ -44,10 +44,17 @@ BIN=$(cd "$BIN" 2>/dev/null && pwd) || {
 	exit 1
 }
 APP=$BIN/canp-appliance
-[ -x "$APP" ] || {
-	echo "$E2E_NAME: $APP is not built (make)"
+BENCH=$BIN/canp-bench
+BENCH_ARGS=()
+GEN=$BIN/canp-gen
+
+# need PROGRAM: a script ends at once when that program is not there.
+need() {
+	[ -x "$1" ] && return 0
+	echo "$E2E_NAME: $1 is not built (make)"
 	exit 1
 }
+need "$APP"
 
 ok() {
 	passed=$((passed + 1))
@@ -112,6 +119,15 @@ canp() {
 	[ "$rc" -ne 124 ] || echo "     | timed out after $E2E_TIMEOUT_S s"
 	head -n 8 "$T/err" | sed 's/^/     | /'
 	return 1
+}
+
+# bench WANTED-RC TEXT ARGUMENT...: runs canp-bench with the words of BENCH_ARGS before the arguments;
+# its output is in ./out and ./err.
+bench() {
+	local want=$1 text=$2
+	shift 2
+	timeout "$E2E_TIMEOUT_S" "$BENCH" "${BENCH_ARGS[@]}" "$@" >out 2>err
+	eq "$text" $? "$want"
 }
 
 # job WANTED-RC OUT ARGUMENT...: `run` without a check of its own unless it goes wrong; the JSON is

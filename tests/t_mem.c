@@ -22,6 +22,7 @@
 #include "core/base/hash.h"
 #include "core/base/units.h"
 #include "numa/mem.h"
+#include "tests/lib/mem_help.h"
 
 /* ---- calls of the allocator and of mmap, counted where no sanitizer does the same ---- */
 
@@ -71,14 +72,6 @@ static struct canp_block *get(struct canp_mem *m, enum canp_mem_tier t, size_t b
 	assert_int_equal(canp_mem_alloc(m, t, bytes, &b), 0);
 	assert_non_null(b);
 	return b;
-}
-
-static uint64_t usage(struct canp_mem *m)
-{
-	struct canp_mem_stats st;
-
-	canp_mem_stats(m, &st);
-	return st.current_memory_usage;
 }
 
 static void A01_every_size_gets_the_smallest_class_that_holds_it(void **state)

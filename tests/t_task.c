@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <cmocka.h>
 
 #include "core/base/clock.h"
@@ -20,29 +19,7 @@
 #include "core/runtime/task.h"
 #include "core/runtime/task_priv.h"
 #include "numa/mem.h"
-
-#define MS ((uint64_t)CANP_NS_PER_MS)
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define MANY 200000u
-#else
-#define MANY 1000000u
-#endif
-
-static void nap_ms(long ms)
-{
-	struct timespec ts = {ms / 1000, ms % 1000 * CANP_NS_PER_MS};
-
-	nanosleep(&ts, NULL);
-}
-
-static struct canp_exec *exec_of(unsigned cores)
-{
-	struct canp_exec_opts o = {.cores = cores};
-	struct canp_exec *ex;
-
-	assert_int_equal(canp_exec_create(&o, &ex), 0);
-	return ex;
-}
+#include "tests/lib/exec_help.h"
 
 static unsigned counter;
 
@@ -306,14 +283,6 @@ static void B05_ids_are_unique_and_fields_can_be_read(void **state)
 }
 
 /* ---- blocks ---- */
-
-static uint64_t blocks_live(struct canp_exec *ex)
-{
-	struct canp_mem_stats st;
-
-	canp_mem_stats(canp_exec_mem(ex), &st);
-	return st.blocks_live;
-}
 
 static struct {
 	unsigned n;

@@ -43,6 +43,14 @@ static inline process_pool_t *pool_n(int workers, int queue)
 	return pool_of((pool_config_t){.worker_count = workers, .queue_size = queue});
 }
 
+static inline pool_stats_t stats_of(process_pool_t *p)
+{
+	pool_stats_t st;
+
+	assert_int_equal(pool_get_stats(p, &st), 0);
+	return st;
+}
+
 /* Until cond holds, 60 s at most: the machine may be busy with other things. */
 #define wait_for(cond)                                                                             \
 	do {                                                                                       \

@@ -1,6 +1,7 @@
 /*
  * cmd_pool_cases.h - what a command pool promises, as tests; run on the queue of the product
- * (t_command_pool.c) and on one with a mutex (t_command_mutex.c).
+ * (t_command_pool.c) and on one with a mutex (t_command_mutex.c). One file, because CMD_POOL_CASES
+ * at its end is one list, which both programs run whole.
  */
 #include <errno.h>
 #include <poll.h>

@@ -3,19 +3,7 @@
 # nothing: what is measured, what the report says, how mistakes are answered.
 . "$(dirname "$0")/e2e_lib.sh"
 cd "$T" || exit 1
-BENCH=$BIN/canp-bench
-[ -x "$BENCH" ] || {
-	echo "$E2E_NAME: $BENCH is not built (make)"
-	exit 1
-}
-
-# bench EXIT TEXT ARGUMENT...: runs it; out and err are left.
-bench() {
-	local want=$1 text=$2
-	shift 2
-	timeout "$E2E_TIMEOUT_S" "$BENCH" "$@" >out 2>err
-	eq "$text" $? "$want"
-}
+need "$BENCH"
 
 quick="--rounds 2 --round-ms 1 --data-bytes 64k"
 

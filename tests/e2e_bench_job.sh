@@ -4,21 +4,9 @@
 # what it promises, mistakes are answered precisely, and a job allocates nothing per file.
 . "$(dirname "$0")/e2e_lib.sh"
 cd "$T" || exit 1
-BENCH=$BIN/canp-bench
-[ -x "$BENCH" ] || {
-	echo "$E2E_NAME: $BENCH is not built (make)"
-	exit 1
-}
-tiny="--bench-dir=$T/data --files=3 --size=100k --rounds=1"
+need "$BENCH"
+BENCH_ARGS=(job "--bench-dir=$T/data" --files=3 --size=100k --rounds=1)
 alone="--no-breakdown --no-scaling --no-calls --against=none"
-
-# bench EXIT TEXT ARGUMENT...: runs `job`; out and err are left.
-bench() {
-	local want=$1 text=$2
-	shift 2
-	timeout "$E2E_TIMEOUT_S" "$BENCH" job $tiny "$@" >out 2>err
-	eq "$text" $? "$want"
-}
 
 echo "-- mistakes"
 bench 64 "no such stage" --stages=read,inflat
@@ -91,7 +79,7 @@ while [ $# -gt 0 ]; do
 	range=
 	for s in "$@"; do
 		range=$range${range:+,}$s
-		timeout "$E2E_TIMEOUT_S" "$BENCH" job $tiny $alone --json --stages="$range" >out 2>err || {
+		timeout "$E2E_TIMEOUT_S" "$BENCH" "${BENCH_ARGS[@]}" $alone --json --stages="$range" >out 2>err || {
 			fail "$range: $(head -n 1 err)"
 			continue
 		}

@@ -4,20 +4,9 @@
 # are answered.
 . "$(dirname "$0")/e2e_lib.sh"
 cd "$T" || exit 1
-BENCH=$BIN/canp-bench
-[ -x "$BENCH" ] || {
-	echo "$E2E_NAME: $BENCH is not built (make)"
-	exit 1
-}
+need "$BENCH"
+BENCH_ARGS=(runtime)
 quick="--rounds=2 --round-ms=1 --items=20000"
-
-# bench EXIT TEXT ARGUMENT...: runs it; out and err are left.
-bench() {
-	local want=$1 text=$2
-	shift 2
-	timeout "$E2E_TIMEOUT_S" "$BENCH" runtime "$@" >out 2>err
-	eq "$text" $? "$want"
-}
 
 echo "-- mistakes"
 bench 64 "an unknown section" --only=mem,tasks

@@ -4,19 +4,7 @@
 # mistakes are answered precisely, a job file of fio runs in both programs and reads the same bytes.
 . "$(dirname "$0")/e2e_lib.sh"
 cd "$T" || exit 1
-BENCH=$BIN/canp-bench
-[ -x "$BENCH" ] || {
-	echo "$E2E_NAME: $BENCH is not built (make)"
-	exit 1
-}
-
-# bench EXIT TEXT ARGUMENT...: runs canp-bench; out and err are left.
-bench() {
-	local want=$1 text=$2
-	shift 2
-	timeout "$E2E_TIMEOUT_S" "$BENCH" "$@" >out 2>err
-	eq "$text" $? "$want"
-}
+need "$BENCH"
 
 # wrong PATTERN LINE...: a job file with these lines is refused with 64 and that text.
 wrong() {

@@ -36,8 +36,8 @@ fi
 
 touch "$T/stamp"
 build "D56 the library with the address sanitizer" "$B" FLAVOUR=asan "$B"/asan/tests/lib/t_process \
-	"$B"/asan/tests/lib/t_task "$B"/asan/tests/lib/t_stall
-for t in t_process t_task; do
+	"$B"/asan/tests/lib/t_task "$B"/asan/tests/lib/t_task_end "$B"/asan/tests/lib/t_stall
+for t in t_process t_task t_task_end; do
 	runs "D56 D38 $t with it: workers leak nothing either" "$B/asan/tests/lib/$t"
 done
 runs "D67 a task that blocks is reported in such a build" "$B/asan/tests/lib/t_stall"
@@ -63,8 +63,9 @@ fi
 
 build "D59 D60 link time optimization, -march=native, in another folder" "$T/lto" \
 	CFLAGS="-flto=auto -march=native" lib "$T"/lto/release/tests/lib/t_task \
-	"$T"/lto/release/tests/lib/t_process "$T"/lto/release/examples/three_stage
-for t in t_task t_process; do
+	"$T"/lto/release/tests/lib/t_task_end "$T"/lto/release/tests/lib/t_process \
+	"$T"/lto/release/examples/three_stage
+for t in t_task t_task_end t_process; do
 	runs "D59 $t with it" "$T/lto/release/tests/lib/$t"
 done
 runs "D59 an example with it" "$T/lto/release/examples/three_stage"

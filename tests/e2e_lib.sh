@@ -34,7 +34,7 @@ trap 'exit 143' TERM
 # Options of the person who runs the tests must not change what is tested.
 for v in $(env | sed -n 's/^\(CANP_[A-Z0-9_]*\)=.*/\1/p'); do
 	case $v in
-	CANP_CORPUS | CANP_SOAK_*) ;;
+	CANP_CORPUS | CANP_LONG | CANP_SOAK_*) ;;
 	*) unset "$v" ;;
 	esac
 done
@@ -44,10 +44,17 @@ BIN=$(cd "$BIN" 2>/dev/null && pwd) || {
 	exit 1
 }
 APP=$BIN/canp-appliance
-[ -x "$APP" ] || {
-	echo "$E2E_NAME: $APP is not built (make)"
+BENCH=$BIN/canp-bench
+BENCH_ARGS=()
+GEN=$BIN/canp-gen
+
+# need PROGRAM: a script ends at once when that program is not there.
+need() {
+	[ -x "$1" ] && return 0
+	echo "$E2E_NAME: $1 is not built (make)"
 	exit 1
 }
+need "$APP"
 
 ok() {
 	passed=$((passed + 1))
@@ -76,6 +83,18 @@ eq() {
 	if [ "$2" = "$3" ]; then ok "$1"; else fail "$1: have '$2', want '$3'"; fi
 }
 
+# until_true SECONDS COMMAND...: waits, not for longer, until the command succeeds.
+until_true() {
+	local i=$(($1 * 50))
+	shift
+	while [ $i -gt 0 ]; do
+		"$@" >/dev/null 2>&1 && return 0
+		i=$((i - 1))
+		sleep 0.02
+	done
+	return 1
+}
+
 # has TEXT FILE PATTERN: a line of FILE matches the extended regular expression.
 has() {
 	if grep -Eq -- "$3" "$2"; then
@@ -100,6 +119,15 @@ canp() {
 	[ "$rc" -ne 124 ] || echo "     | timed out after $E2E_TIMEOUT_S s"
 	head -n 8 "$T/err" | sed 's/^/     | /'
 	return 1
+}
+
+# bench WANTED-RC TEXT ARGUMENT...: runs canp-bench with the words of BENCH_ARGS before the arguments;
+# its output is in ./out and ./err.
+bench() {
+	local want=$1 text=$2
+	shift 2
+	timeout "$E2E_TIMEOUT_S" "$BENCH" "${BENCH_ARGS[@]}" "$@" >out 2>err
+	eq "$text" $? "$want"
 }
 
 # job WANTED-RC OUT ARGUMENT...: `run` without a check of its own unless it goes wrong; the JSON is

@@ -14,16 +14,6 @@ slow() {
 	CANP_TEST_SLOW_SHARD=0 start run --cores=1 --unit=4k -d v.dbc "$@"
 }
 
-# until COMMAND...: waits until it succeeds.
-until_ok() {
-	local i=0
-	until "$@" >/dev/null 2>&1; do
-		sleep 0.05
-		i=$((i + 1))
-		[ $i -lt 600 ] || return 1
-	done
-}
-
 running() {
 	"$TOP" --once --json >look 2>/dev/null && "$PY" - <<-'END'
 		import json, sys
@@ -58,7 +48,7 @@ plain=$(dataset_hash plain)
 
 echo "-- while a job runs"
 slow -o d --metrics=tcp:127.0.0.1:0 logs
-check "A35 canp-top --json sees the job and its files" until_ok running
+check "A35 canp-top --json sees the job and its files" until_true 30 running
 eq "the page is for its owner only" "$(stat -c %a live/canp-$pid.live)" 600
 check "B19 D41 F23 the page counts tasks, units and each operator" "$PY" - <<'END'
 import json
@@ -121,7 +111,7 @@ eq "canp-top --json without jobs is an empty list" "$(cat look)" '{"jobs":[]}'
 
 echo "-- a job that dies"
 slow -o killed logs
-until_ok running
+until_true 30 running
 kill -KILL "$pid"
 finish
 "$APP" status --job killed >status.txt
@@ -133,7 +123,7 @@ has "G22 and it says so" status.txt '^failed: .*died'
 has "canp-top leaves dead jobs out" top.txt 'no job is running'
 rm -f live/*
 slow -o stopped logs
-until_ok running
+until_true 30 running
 kill -INT "$pid"
 finish
 eq "an interrupted job leaves no page" "$(ls live)" ""
@@ -142,13 +132,13 @@ eq "G22 a dataset that was interrupted is 1" $? 1
 
 echo "-- metrics in a file and on a unix socket"
 slow -o f --metrics=file:canp.prom logs
-until_ok grep -q '^canp_files_total [1-9]' canp.prom
+until_true 30 grep -q '^canp_files_total [1-9]' canp.prom
 finish
 has "G18 the last state is in the file" canp.prom '^canp_job_state\{state="done"\} 1'
 has "G18 all files are counted" canp.prom '^canp_files_total 60'
 eq "G18 nothing else is left beside it" "$(ls canp.prom*)" canp.prom
 slow -o u --metrics=unix:"$T"/m.sock --restrict-ops logs
-check "G18 a scrape over a unix socket is answered" until_ok get unix:m.sock /metrics
+check "G18 a scrape over a unix socket is answered" until_true 30 get unix:m.sock /metrics
 finish
 eq "G18 the socket is removed" "$(ls m.sock 2>/dev/null)" ""
 for bad in tcp:0.0.0.0:1 tcp:x udp:1 unix: file: file:/nowhere/x 9090; do
@@ -203,11 +193,11 @@ TRACEPARENT=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 \
 	job 0 t2 --cores=1 --unit=4k -d v.dbc --trace=t.otlp logs
 check "G21 an OTLP trace has all fields and continues the caller's trace" "$PY" -c "$otlp"
 slow -o t3 --trace=t3.json --trace-paused logs
-until_ok running
+until_true 30 running
 eq "G21 a paused trace records nothing" "$("$PY" -c '
 import json; j = json.load(open("look"))["jobs"][0]; print(j["tracing"], j["trace_events"])')" "False 0"
 kill -USR2 "$pid"
-check "G21 SIGUSR2 switches it on at run time" until_ok eval \
+check "G21 SIGUSR2 switches it on at run time" until_true 30 eval \
 	'"$TOP" --once --json | grep -q "\"tracing\":true"'
 finish
 eq "G21 the job goes on" "$rc" 0
@@ -308,7 +298,7 @@ lines = pictures[-1].replace(b"\x1b[K", b"").replace(b"\x1b[J", b"").replace(b"\
 assert 1 < len(lines) <= 6 and all(len(l) <= 30 for l in lines), lines
 END
 slow -o tty logs
-until_ok running
+until_true 30 running
 check "canp-top follows the window and quits with q" timeout 60 "$PY" window.py "$TOP" -i 200ms
 finish
 eq "the job goes on" "$rc" 0

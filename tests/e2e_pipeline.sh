@@ -5,11 +5,7 @@
 # told.
 . "$(dirname "$0")/e2e_lib.sh"
 cd "$T" || exit 1
-GEN=$BIN/canp-gen
-[ -x "$GEN" ] || {
-	echo "$E2E_NAME: $GEN is not built (make)"
-	exit 1
-}
+need "$GEN"
 "$GEN" --files 40 --size 200k --seed 5 --dbc m.dbc small >gen.log 2>&1 &&
 	"$GEN" --files 6 --size 3m --seed 6 --dbc m2.dbc large >>gen.log 2>&1 || {
 	fail "canp-gen: $(tail -n 1 gen.log)"
@@ -126,19 +122,19 @@ canp 0 "C31 doctor" doctor
 has "C31 doctor says which profile the machine meets" out "^(ok|hint) +profile +(below minimum|minimum|recommended|extreme): [0-9]+ cores"
 
 echo "-- figures"
-if [ -x "$BIN/canp-bench" ]; then
-	timeout "$E2E_TIMEOUT_S" "$BIN/canp-bench" job --bench-dir="$T/data" --files=4 --size=300k --rounds=1 \
+if [ -x "$BENCH" ]; then
+	timeout "$E2E_TIMEOUT_S" "$BENCH" job --bench-dir="$T/data" --files=4 --size=300k --rounds=1 \
 		--serial --against=none --json >bench 2>err || fail "canp-bench job --serial: $(tail -n 1 err)"
 	eq "C09 no malloc a file, hence none a frame" "$(json bench '(d["calls_per_file"] or {}).get("malloc", 0) == 0')" True
 	eq "C10 C11 C12 C16 utilisation, speed beside one stage at a time and the time of 8000 files are told" \
 		"$(json bench 'all(d[k] > 0 for k in ("cpu_utilisation", "ratio_to_serial", "files_per_s_per_core",
 		"seconds_for_8000_files"))')" True
 	for io in mmap buffered direct; do
-		timeout "$E2E_TIMEOUT_S" "$BIN/canp-bench" job --bench-dir="$T/data" --files=4 --size=300k --rounds=1 \
+		timeout "$E2E_TIMEOUT_S" "$BENCH" job --bench-dir="$T/data" --files=4 --size=300k --rounds=1 \
 			--io=$io --stages=read --against=none --no-scaling --no-calls --json >bench 2>err
 		eq "C14 reading by --io=$io is measured" $? 0
 	done
-	timeout "$E2E_TIMEOUT_S" "$BIN/canp-bench" job --bench-dir="$T/data" --files=4 --size=300k --serial --stages=read >bench 2>err
+	timeout "$E2E_TIMEOUT_S" "$BENCH" job --bench-dir="$T/data" --files=4 --size=300k --serial --stages=read >bench 2>err
 	eq "--serial of one stage is refused" $? 64
 else
 	skip "C09 C10 C11 C12 C14 C16: canp-bench is not built"

@@ -1,40 +1,15 @@
 #!/bin/bash
-# e2e_process.sh TESTDIR: the process pool as seen from outside: the program of its document, system
-# calls of an idle pool, signals, the death of the parent, what is left behind.
-tests=${1:-build/release/tests}
+# e2e_process.sh [BIN [TESTDIR]]: the process pool as seen from outside: the program of its document,
+# system calls of an idle pool, signals, the death of the parent, what is left behind.
+. "$(dirname "$0")/e2e_lib.sh"
+tests=${2:-$(dirname "$BIN")/release/tests}
 host=$tests/t_process_host
 doc=$tests/doc_pool_program
 [ -x "$host" ] && [ -x "$doc" ] || {
 	echo "skip e2e_process: $host or $doc is not built"
 	exit 77
 }
-T=$(mktemp -d "${TMPDIR:-/tmp}/e2e_process.XXXXXX") || exit 1
-trap 'rm -rf "$T"' EXIT
-passed=0
-failed=0
 
-ok() {
-	passed=$((passed + 1))
-	echo "ok   $*"
-}
-fail() {
-	failed=$((failed + 1))
-	echo "FAIL $*"
-}
-eq() {
-	if [ "$2" = "$3" ]; then ok "$1"; else fail "$1: have '$2', want '$3'"; fi
-}
-# until_true SECONDS COMMAND...
-until_true() {
-	local i=$(($1 * 50))
-	shift
-	while [ $i -gt 0 ]; do
-		"$@" >/dev/null 2>&1 && return 0
-		i=$((i - 1))
-		sleep 0.02
-	done
-	return 1
-}
 gone() {
 	local p
 	for p in "$@"; do
@@ -78,7 +53,7 @@ if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
 		eq "D25 D26 D33 D52 an idle pool makes no system call in $secs s ($kind)" "$n" 0
 	done
 else
-	echo "skip D26: strace is not possible here"
+	skip "D26: strace is not possible here"
 fi
 
 # ---- signals ----
@@ -88,9 +63,6 @@ serve() {
 	pid=$!
 	until_true 60 grep -q '^workers' "$T/out" || fail "D39 the host did not start"
 	all=$(descendants $pid)
-}
-line() {
-	grep -c "$1" "$T/out"
 }
 
 serve
@@ -134,5 +106,4 @@ echo "     $((($(date +%s%N) - start) / 1000000)) ms until the last one was gone
 wait $pid 2>/dev/null
 eq "D04 nothing is left in /dev/shm" "$(ls /dev/shm 2>/dev/null | grep -c canp)" 0
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+e2e_end

@@ -170,7 +170,7 @@ if ! command -v valgrind >/dev/null; then
 elif [ ! -x "$tests/t_mem" ]; then
 	skip "A38 the unit tests of the release build are not there"
 else
-	for t in t_mem t_cache t_pool t_arena; do
+	for t in t_mem t_mem_stats t_cache t_pool t_arena; do
 		[ -x "$tests/$t" ] || continue
 		timeout 600 valgrind -q --leak-check=full --errors-for-leak-kinds=definite,indirect \
 			--error-exitcode=9 "$tests/$t" >vg 2>&1

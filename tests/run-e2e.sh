@@ -1,7 +1,8 @@
 #!/bin/sh
 # run-e2e.sh BIN TESTDIR SCRIPT...: runs the end-to-end scripts one after the other, each with the
-# folder of the programs, and fails if one failed. 77 means that a script skipped itself. What each
-# one said stays in TESTDIR/../results/e2e/SCRIPT.log, which tests/rows.py reads.
+# folder of the programs and the one of the tests, and fails if one failed. 77 means that a script
+# skipped itself. What each one said stays in TESTDIR/../results/e2e/SCRIPT.log, which tests/rows.py
+# reads.
 bin=$1
 tests=$2
 shift 2
@@ -16,10 +17,9 @@ for s in "$@"; do
 	arg=$bin
 	case $s in
 	*/e2e_idle.sh) arg=$tests/t_runtime ;;
-	*/e2e_process.sh) arg=$tests ;;
 	esac
 	{
-		timeout -k 10 "${CANP_E2E_TIMEOUT_S:-900}" bash "$s" "$arg"
+		timeout -k 10 "${CANP_E2E_TIMEOUT_S:-900}" bash "$s" "$arg" "$tests"
 		echo $? >"$keep/$name.rc"
 	} 2>&1 | tee "$keep/$name.log"
 	rc=$(cat "$keep/$name.rc")

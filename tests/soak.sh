@@ -15,9 +15,8 @@ SIZE=${CANP_SOAK_SIZE:-15M}
 SEEDS=${CANP_SOAK_SEEDS:-200}
 CORES=${CANP_SOAK_CORES:-0}
 E2E_TIMEOUT_S=${CANP_SOAK_TIMEOUT_S:-1800}
-GEN=$BIN/canp-gen
 few=$(((FILES + 1) / 2)) # enough that every table has filled a row group once
-[ -x "$GEN" ] || { echo "soak: $GEN is not built (make)"; exit 1; }
+need "$GEN"
 mkdir -p "$SOAK" || exit 1
 cd "$T" || exit 1
 logs dbc m.dbc 8

@@ -16,6 +16,7 @@
 #include "core/base/units.h"
 #include "numa/blockcache.h"
 #include "numa/cache.h"
+#include "tests/lib/mem_help.h"
 
 #define S (uint64_t) CANP_NS_PER_S
 
@@ -286,14 +287,6 @@ static struct canp_mem *mem_new(void)
 
 	assert_int_equal(canp_mem_create(&o, &m), 0);
 	return m;
-}
-
-static uint64_t usage(struct canp_mem *m)
-{
-	struct canp_mem_stats st;
-
-	canp_mem_stats(m, &st);
-	return st.current_memory_usage;
 }
 
 static void block_put(struct canp_mem *m, struct canp_blockcache *c, unsigned i, uint64_t now)

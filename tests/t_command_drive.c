@@ -2,7 +2,6 @@
  * t_command_drive.c - who drives a pool (threads, reactors, a foreign loop) and what carries a
  * command out (backends).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -22,34 +21,7 @@
 #include "core/command/command_pool.h"
 #include "core/process/process.h"
 #include "numa/topology.h"
-
-#define WAIT_MS 120000u
-
-static struct canp_cmd_pool *pool;
-
-static int teardown(void **state)
-{
-	(void)state;
-	canp_cmd_pool_destroy(pool);
-	pool = NULL;
-	return 0;
-}
-
-static struct canp_future *push(const char *text)
-{
-	const char *const argv[] = {"/bin/sh", "-c", text, NULL};
-	struct canp_cmd_spec s = {.argv = argv};
-	struct canp_future *f;
-
-	assert_int_equal(canp_cmd_push(pool, &s, &f), 0);
-	return f;
-}
-
-static const struct canp_cmd_result *wait_result(struct canp_future *f)
-{
-	assert_int_equal(canp_future_wait(f, WAIT_MS, NULL), 0);
-	return canp_cmd_result(f);
-}
+#include "tests/lib/cmd_help.h"
 
 /* ---- backends ---- */
 
@@ -446,24 +418,13 @@ static void count_end(void *arg, struct canp_future *f, const struct canp_cmd_re
 	ends++;
 }
 
-static int threads_now(void)
-{
-	DIR *d = opendir("/proc/self/task");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void E20_foreign_loop_needs_one_descriptor_and_no_thread(void **state)
 {
 	struct canp_cmd_config c = {.concurrency_limit = 3, .foreign = true};
 	const char *const argv[] = {"/bin/sh", "-c", "sleep 0.01; echo x", NULL};
 	struct canp_cmd_spec s = {.argv = argv, .done = count_end, .arg = &ends};
 	struct pollfd p = {.events = POLLIN};
-	int before = threads_now();
+	unsigned before = threads_of_process();
 
 	(void)state;
 	assert_int_equal(canp_cmd_pool_create(&c, &pool), 0);
@@ -481,7 +442,7 @@ static void E20_foreign_loop_needs_one_descriptor_and_no_thread(void **state)
 	for (int i = 0; i < 3; i++)
 		canp_cmd_pool_dispatch(pool);
 	assert_int_equal(poll(&p, 1, 0), 0);
-	assert_int_equal(threads_now(), before);
+	assert_int_equal(threads_of_process(), before);
 	c.foreign = false;
 	teardown(NULL);
 	assert_int_equal(canp_cmd_pool_create(&c, &pool), 0);

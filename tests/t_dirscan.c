@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "io/source/dirscan.h"
+#include "tests/lib/tmpdir.h"
 
 static char root[64];
 
@@ -427,17 +428,13 @@ static void no_argument_is_an_error(void **state)
 static int setup(void **state)
 {
 	(void)state;
-	strcpy(root, "/tmp/t_dirscan.XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
+	return tmpdir_make(root, sizeof(root), "/tmp/t_dirscan");
 }
 
 static int teardown(void **state)
 {
-	char cmd[128];
-
 	(void)state;
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", root);
-	return system(cmd);
+	return tmpdir_remove(root);
 }
 
 int main(void)

@@ -23,20 +23,7 @@
 #include "core/runtime/task.h"
 #include "core/runtime/task_priv.h"
 #include "numa/mem.h"
-
-#define MS ((uint64_t)CANP_NS_PER_MS)
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define MANY 200000u
-#else
-#define MANY 1000000u
-#endif
-
-static void nap_ms(long ms)
-{
-	struct timespec ts = {ms / 1000, ms % 1000 * CANP_NS_PER_MS};
-
-	nanosleep(&ts, NULL);
-}
+#include "tests/lib/exec_help.h"
 
 static int sleep_ms(const struct canp_task_env *env, void *arg)
 {
@@ -51,15 +38,6 @@ static uint64_t cpu_ns(void)
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
 	return (uint64_t)ts.tv_sec * (uint64_t)CANP_NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
-static struct canp_exec *exec_of(unsigned cores)
-{
-	struct canp_exec_opts o = {.cores = cores};
-	struct canp_exec *ex;
-
-	assert_int_equal(canp_exec_create(&o, &ex), 0);
-	return ex;
 }
 
 static void submit_again(struct canp_exec *ex, const struct canp_task_desc *d)
@@ -232,14 +210,6 @@ static void B17_statistics_can_be_off(void **state)
 	canp_exec_stats(ex, &st);
 	assert_int_equal(st.total_tasks, 1);
 	canp_exec_destroy(ex);
-}
-
-static uint64_t blocks_live(struct canp_exec *ex)
-{
-	struct canp_mem_stats st;
-
-	canp_mem_stats(canp_exec_mem(ex), &st);
-	return st.blocks_live;
 }
 
 static void B18_blocks_stay_with_their_owner_when_management_is_off(void **state)

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "io/source/fsinfo.h"
+#include "tests/lib/tmpdir.h"
 
 static char dir_disk[64], dir_shm[64];
 
@@ -169,18 +170,14 @@ static void policies_follow_facts_and_wishes(void **state)
 static int setup(void **state)
 {
 	(void)state;
-	strcpy(dir_disk, "/tmp/t_fsinfo.XXXXXX");
-	strcpy(dir_shm, "/dev/shm/t_fsinfo.XXXXXX");
-	return mkdtemp(dir_disk) && mkdtemp(dir_shm) ? 0 : -1;
+	return tmpdir_make(dir_disk, sizeof(dir_disk), "/tmp/t_fsinfo") ||
+	       tmpdir_make(dir_shm, sizeof(dir_shm), "/dev/shm/t_fsinfo");
 }
 
 static int teardown(void **state)
 {
-	char cmd[160];
-
 	(void)state;
-	snprintf(cmd, sizeof(cmd), "rm -rf %s %s", dir_disk, dir_shm);
-	return system(cmd);
+	return tmpdir_remove(dir_disk) | tmpdir_remove(dir_shm);
 }
 
 int main(void)

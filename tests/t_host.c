@@ -7,7 +7,6 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,28 +15,20 @@
 #include <sys/utsname.h>
 
 #include "numa/host.h"
+#include "tests/lib/tmpdir.h"
 
 static char root[64];
 
 static int setup_root(void **state)
 {
 	(void)state;
-	strcpy(root, "/tmp/canp-host-XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
+	return tmpdir_make(root, sizeof(root), "/tmp/t_host");
 }
 
 static int remove_root(void **state)
 {
 	(void)state;
-	return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return tmpdir_remove(root);
 }
 
 static void put(const char *path, const char *text)

@@ -134,7 +134,7 @@ static void C06_C08_a_slow_writer_pauses_its_producer_and_nobody_else(void **sta
 	for (unsigned k = 0; k < 2; k++) {
 		struct canp_ring *ring = ring_make(k ? CANP_RING_SYNC : CANP_RING_URING);
 		uint64_t put = 0, refused = 0, turns = 0, total = 24 * 65536ul;
-		char dir[] = "/tmp/t_io_rows.XXXXXX", cmd[64];
+		char dir[64];
 		struct canp_pool pool;
 		struct canp_out o;
 		uint8_t *block;
@@ -144,7 +144,7 @@ static void C06_C08_a_slow_writer_pauses_its_producer_and_nobody_else(void **sta
 		if (!ring)
 			continue;
 		assert_int_equal(canp_ring_slow_set("write:0:1"), 0);
-		assert_non_null(mkdtemp(dir));
+		assert_int_equal(tmpdir_make(dir, sizeof(dir), "/tmp/t_io_rows"), 0);
 		dirfd = open(dir, O_RDONLY | O_DIRECTORY);
 		assert_int_equal(posix_memalign(&mem, 4096, 8 * 65536), 0);
 		block = calloc(1, 65536);
@@ -182,8 +182,7 @@ static void C06_C08_a_slow_writer_pauses_its_producer_and_nobody_else(void **sta
 		free(mem);
 		close(dirfd);
 		canp_ring_destroy(ring);
-		snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-		assert_int_equal(system(cmd), 0);
+		assert_int_equal(tmpdir_remove(dir), 0);
 	}
 }
 
@@ -314,11 +313,11 @@ static void C21_mapped_files_read_the_same_and_are_let_go_of(void **state)
 static void C21_many_files_are_mapped_whole_at_once(void **state)
 {
 	struct canp_mapfile m[40];
-	char dir[] = "/tmp/t_io_rows.XXXXXX", path[64], cmd[64];
+	char dir[64], path[96];
 	unsigned char there[64];
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
+	assert_int_equal(tmpdir_make(dir, sizeof(dir), "/tmp/t_io_rows"), 0);
 	for (unsigned i = 0; i < 40; i++) {
 		size_t size = 4096 * (1 + i) + i * 17;
 		uint8_t *bytes = malloc(size);
@@ -342,8 +341,7 @@ static void C21_many_files_are_mapped_whole_at_once(void **state)
 	for (unsigned i = 0; i < 40; i++)
 		canp_mapfile_close(&m[i]);
 	assert_int_equal(mappings_of(dir), 0);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-	assert_int_equal(system(cmd), 0);
+	assert_int_equal(tmpdir_remove(dir), 0);
 }
 
 static void C21_a_file_cut_while_it_is_mapped_is_a_fault_not_a_signal(void **state)

@@ -24,6 +24,7 @@
 #include "core/base/json.h"
 #include "core/observe/metrics.h"
 #include "io/live_priv.h"
+#include "tests/lib/tmpdir.h"
 
 #define SHARDS 3u
 #define S      1000000000ull
@@ -33,17 +34,13 @@ static char root[64];
 static int setup(void **state)
 {
 	(void)state;
-	strcpy(root, "/tmp/canp-live-XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
+	return tmpdir_make(root, sizeof(root), "/tmp/t_live");
 }
 
 static int teardown(void **state)
 {
-	char cmd[128];
-
 	(void)state;
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", root);
-	return system(cmd);
+	return tmpdir_remove(root);
 }
 
 static const char *in_root(const char *name)

@@ -14,6 +14,7 @@
 #include "core/base/hash.h"
 #include "core/base/units.h"
 #include "numa/mem.h"
+#include "tests/lib/mem_help.h"
 
 static unsigned warned;
 static uint64_t warned_at, warned_limit;
@@ -43,14 +44,6 @@ static struct canp_mem *mem_new(uint64_t limit, double threshold)
 	warned = 0;
 	assert_int_equal(canp_mem_create(&o, &m), 0);
 	return m;
-}
-
-static uint64_t usage(struct canp_mem *m)
-{
-	struct canp_mem_stats st;
-
-	canp_mem_stats(m, &st);
-	return st.current_memory_usage;
 }
 
 static uint64_t allocs(struct canp_mem *m)

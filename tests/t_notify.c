@@ -16,25 +16,22 @@
 #include <cmocka.h>
 
 #include "core/observe/notify.h"
+#include "tests/lib/tmpdir.h"
 
 static char root[64];
 
 static int setup(void **state)
 {
 	(void)state;
-	strcpy(root, "/tmp/canp-notify-XXXXXX");
 	unsetenv("WATCHDOG_USEC");
 	unsetenv("WATCHDOG_PID");
-	return mkdtemp(root) ? 0 : -1;
+	return tmpdir_make(root, sizeof(root), "/tmp/t_notify");
 }
 
 static int teardown(void **state)
 {
-	char cmd[128];
-
 	(void)state;
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", root);
-	return system(cmd);
+	return tmpdir_remove(root);
 }
 
 /* A manager listening at name, '@' for an abstract one. */

@@ -19,6 +19,7 @@
 #include "core/base/strbuf.h"
 #include "io/device_rule.h"
 #include "io/outdir.h"
+#include "tests/lib/tmpdir.h"
 
 static char root[64];
 
@@ -30,17 +31,13 @@ static void in_root(char *buf, const char *name)
 static int setup(void **state)
 {
 	(void)state;
-	strcpy(root, "/tmp/canp-outdir-XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
+	return tmpdir_make(root, sizeof(root), "/tmp/t_outdir");
 }
 
 static int teardown(void **state)
 {
-	char cmd[128];
-
 	(void)state;
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", root);
-	return system(cmd);
+	return tmpdir_remove(root);
 }
 
 static enum canp_outdir_state state_of(const char *path)

@@ -20,14 +20,6 @@ static struct canp_process_worker one_worker(process_pool_t *p)
 	return w;
 }
 
-static pool_stats_t stats_of(process_pool_t *p)
-{
-	pool_stats_t st;
-
-	assert_int_equal(pool_get_stats(p, &st), 0);
-	return st;
-}
-
 /* ---- cancelling, time limits ---- */
 
 static void D12_a_queued_task_is_cancelled_at_once(void **state)

@@ -24,8 +24,7 @@
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "core/runtime/runtime.h"
-
-#define MS ((uint64_t)CANP_NS_PER_MS)
+#include "tests/lib/exec_help.h"
 
 static const enum canp_ring_kind both[] = {CANP_RING_AUTO, CANP_RING_SYNC};
 
@@ -40,13 +39,6 @@ static struct canp_runtime_opts small_opts(unsigned cores, enum canp_ring_kind r
 		.ring_region_bytes = CANP_MIB,
 		.pin = true,
 	};
-}
-
-static void nap_ms(long ms)
-{
-	struct timespec ts = {ms / 1000, ms % 1000 * CANP_NS_PER_MS};
-
-	nanosleep(&ts, NULL);
 }
 
 /* ---- all to all -------------------------------------------------------------------------------

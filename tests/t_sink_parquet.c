@@ -1,7 +1,9 @@
 /*
  * t_sink_parquet.c - whole files: written to memory, read back by the independent reader, which
  * checks structure and statistics, then every cell against the naive model. With
- * CANP_TEST_OUT=folder the files are also kept there, for the interoperability check.
+ * CANP_TEST_OUT=folder the files are also kept there, for the interoperability check. One file,
+ * because every test needs the sink in memory, the model and the comparison, which are a third of
+ * it.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -23,6 +22,7 @@
 #include "core/base/compiler.h"
 #include "numa/sysfile.h"
 #include "numa/topology.h"
+#include "tests/lib/tmpdir.h"
 
 static char root[64];
 
@@ -65,22 +65,13 @@ static void put_link(const char *path, const char *target)
 static int setup_root(void **state)
 {
 	(void)state;
-	strcpy(root, "/tmp/canp-topology-XXXXXX");
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
+	return tmpdir_make(root, sizeof(root), "/tmp/t_topology");
 }
 
 static int remove_root(void **state)
 {
 	(void)state;
-	return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return tmpdir_remove(root);
 }
 
 /* Two nodes of two cores of two threads: cpu 0..3 are first threads, 4..7 their siblings. */

@@ -55,8 +55,8 @@ check-tsan:
 	@$(MAKE) --no-print-directory FLAVOUR=tsan check-unit
 
 ## check-valgrind: what can run there of the unit tests under valgrind, minutes
-VALGRIND_TESTS := t_mem t_cache t_mmapcache t_spsc t_evring t_hist t_event t_monitor t_metrics t_trace \
-	t_err t_opts t_json t_libconfig t_failure
+VALGRIND_TESTS := t_mem t_mem_stats t_cache t_mmapcache t_spsc t_evring t_hist t_event t_monitor \
+	t_metrics t_trace t_err t_opts t_json t_libconfig t_failure
 .PHONY: check-valgrind
 soak: check-valgrind
 check-valgrind: $(addprefix $(O)/tests/,$(VALGRIND_TESTS))

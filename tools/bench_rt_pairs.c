@@ -31,11 +31,6 @@ static int ordered_empty(const struct canp_bench_rt_pipe_opts *o,
 	return canp_bench_rt_pipe_ordered(o, 0, out);
 }
 
-static int three_ms(const struct canp_bench_rt_pipe_opts *o, struct canp_bench_rt_pipe_pair *out)
-{
-	return canp_bench_rt_pipe_three_ms(o, 0, out);
-}
-
 static int ours(struct canp_bench_rt *rt, const void *arg, uint64_t n, double *value)
 {
 	const struct pair *p = arg;
@@ -65,7 +60,7 @@ static int theirs(struct canp_bench_rt *rt, const void *arg, uint64_t n, double 
 
 static const struct pair p_ordered_us = {ordered_us, 1e-6, true, 1000};
 static const struct pair p_ordered_empty = {ordered_empty, 1e-6, true, 10000};
-static const struct pair p_three_ms = {three_ms, 1, false, 20};
+static const struct pair p_three_ms = {canp_bench_rt_pipe_three_ms, 1, false, 20};
 static const struct pair p_mixed_io = {canp_bench_rt_pipe_mixed_io, 1, false, 6};
 static const struct pair p_rate = {canp_bench_rt_pipe_mode_rate, 1e-6, false, 1000};
 static const struct pair p_p99 = {canp_bench_rt_pipe_mode_p99, 1e-3, false, 1000};

@@ -301,7 +301,7 @@ static double three_ms_canp(void *arg)
 	w->at = w->seen = 0;
 	canp_pipe_source(p, "count", 8, next_count, w);
 	for (unsigned i = 0; i < 3; i++)
-		canp_pipe_map(p, names[i], 8, map_spin, w, w->serial_ops);
+		canp_pipe_map(p, names[i], 8, map_spin, w, 0);
 	canp_pipe_sink(p, "take", take_rows, w);
 	rc = canp_pipe_build(p, NULL);
 	from = canp_clock_ns();
@@ -322,13 +322,12 @@ static double three_ms_serial(void *arg)
 	return (double)w->items * 1e9 / (double)(canp_clock_ns() - from);
 }
 
-int canp_bench_rt_pipe_three_ms(const struct canp_bench_rt_pipe_opts *o, int serial_ops,
+int canp_bench_rt_pipe_three_ms(const struct canp_bench_rt_pipe_opts *o,
 				struct canp_bench_rt_pipe_pair *out)
 {
 	struct pipe_work w = canp_bench_rt_pipe_work(o, MS, 120);
 	struct pipe_sides s = {.canp = three_ms_canp, .peer = three_ms_serial, .arg = &w};
 
-	w.serial_ops = serial_ops;
 	return canp_bench_rt_pipe_rounds(o, &s, out);
 }
 

@@ -1,9 +1,9 @@
 /*
  * bench_rt_pipe.h - what a pipeline of items is measured by: one function a figure, each returning
- * numbers, so that canp-bench and the developer's bench (tests/dev_bench_pipe.c) tell the same.
+ * numbers; bench_rt_pairs.c makes rows of `canp-bench runtime` out of them.
  *
  * A figure has two sides, canp and what it is compared with: oneTBB's parallel_pipeline in a
- * program of its own (tests/dev_bench_pipe_tbb.cpp), or the naive way to do the same work. Both run
+ * program of its own (tools/bench_peers.cpp), or the naive way to do the same work. Both run
  * alternately for `rounds` rounds; a side's number is its median, the ratio is the median of the
  * ratios round by round.
  *
@@ -35,9 +35,9 @@ struct canp_bench_rt_pipe_pair {
  * both sides). */
 int canp_bench_rt_pipe_ordered(const struct canp_bench_rt_pipe_opts *o, uint64_t middle_ns,
 			       struct canp_bench_rt_pipe_pair *out);
-/* Items a second of three operators of 1 ms each, serial or parallel; against the same calls one
- * after the other on one core. */
-int canp_bench_rt_pipe_three_ms(const struct canp_bench_rt_pipe_opts *o, int serial_ops,
+/* Items a second of three parallel operators of 1 ms each; against the same calls one after the
+ * other on one core. */
+int canp_bench_rt_pipe_three_ms(const struct canp_bench_rt_pipe_opts *o,
 				struct canp_bench_rt_pipe_pair *out);
 /* Batches a second of read (waits 10 ms), compute (10 ms), write (waits 10 ms), a thread per
  * operator; against one batch after the other. */

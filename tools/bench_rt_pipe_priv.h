@@ -14,7 +14,6 @@ struct pipe_work {
 	unsigned cores;
 	uint64_t items, ns;
 	const char *tbb;
-	bool serial_ops;
 	enum canp_pipe_mode mode;
 	uint64_t at, seen, sum, bad;
 };

@@ -1,8 +1,8 @@
 /*
  * cmd_pool_cases.h - what a command pool promises, as tests; run on the queue of the product
- * (t_command_pool.c) and on one with a mutex (t_command_mutex.c).
+ * (t_command_pool.c) and on one with a mutex (t_command_mutex.c). One file, because CMD_POOL_CASES
+ * at its end is one list, which both programs run whole.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -23,15 +23,13 @@
 #include "core/base/strbuf.h"
 #include "core/command/command_pool.h"
 #include "core/observe/metrics.h"
+#include "tests/lib/cmd_help.h"
 
-#define WAIT_MS 120000u /* for what must happen; the machine may be busy */
 #define SH(text)                                                                                   \
 	(const char *const[])                                                                      \
 	{                                                                                          \
 		"/bin/sh", "-c", text, NULL                                                        \
 	}
-
-static struct canp_cmd_pool *pool;
 
 static struct canp_cmd_config config(unsigned limit)
 {
@@ -47,47 +45,12 @@ static void make(const struct canp_cmd_config *c)
 	assert_int_equal(canp_cmd_pool_create(c, &pool), 0);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	canp_cmd_pool_destroy(pool);
-	pool = NULL;
-	return 0;
-}
-
-static struct canp_future *push(const char *text)
-{
-	const char *const argv[] = {"/bin/sh", "-c", text, NULL};
-	struct canp_cmd_spec s = {.argv = argv};
-	struct canp_future *f;
-
-	assert_int_equal(canp_cmd_push(pool, &s, &f), 0);
-	return f;
-}
-
-static const struct canp_cmd_result *wait_result(struct canp_future *f)
-{
-	assert_int_equal(canp_future_wait(f, WAIT_MS, NULL), 0);
-	return canp_cmd_result(f);
-}
-
 static struct canp_cmd_stats stats(void)
 {
 	struct canp_cmd_stats st;
 
 	canp_cmd_pool_stats(pool, &st);
 	return st;
-}
-
-static unsigned threads_of_process(void)
-{
-	DIR *d = opendir("/proc/self/task");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* ---- cases ---- */

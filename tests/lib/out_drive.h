@@ -20,6 +20,7 @@
 
 #include "core/runtime/ring.h"
 #include "io/sink/outfile.h"
+#include "tests/lib/tmpdir.h"
 
 #define OUT_DRIVE_BLOCK  16384u
 #define OUT_DRIVE_BLOCKS 6u
@@ -51,11 +52,13 @@ static inline uint8_t out_byte(uint64_t off)
 static inline void out_drive_init(struct out_drive *d, struct canp_ring *ring, const char *base,
 				  uint64_t seed)
 {
+	char name[128];
+
 	memset(d, 0, sizeof(*d));
 	d->ring = ring;
 	d->rng = seed;
-	snprintf(d->dir, sizeof(d->dir), "%s/t_outfile.XXXXXX", base);
-	assert_non_null(mkdtemp(d->dir));
+	snprintf(name, sizeof(name), "%s/t_outfile", base);
+	assert_int_equal(tmpdir_make(d->dir, sizeof(d->dir), name), 0);
 	d->dirfd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(d->dirfd >= 0);
 	assert_int_equal(posix_memalign(&d->mem, 4096, OUT_DRIVE_BLOCK * OUT_DRIVE_BLOCKS), 0);
@@ -65,13 +68,10 @@ static inline void out_drive_init(struct out_drive *d, struct canp_ring *ring, c
 /* Every block must be home again. */
 static inline void out_drive_fini(struct out_drive *d)
 {
-	char cmd[128];
-
 	assert_int_equal(canp_pool_avail(&d->pool, false), OUT_DRIVE_BLOCKS);
 	close(d->dirfd);
 	free(d->mem);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", d->dir);
-	assert_int_equal(system(cmd), 0);
+	assert_int_equal(tmpdir_remove(d->dir), 0);
 }
 
 static inline void out_drive_cb(struct canp_out *o, int err, void *arg)

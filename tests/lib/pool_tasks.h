@@ -43,6 +43,14 @@ static inline process_pool_t *pool_n(int workers, int queue)
 	return pool_of((pool_config_t){.worker_count = workers, .queue_size = queue});
 }
 
+static inline pool_stats_t stats_of(process_pool_t *p)
+{
+	pool_stats_t st;
+
+	assert_int_equal(pool_get_stats(p, &st), 0);
+	return st;
+}
+
 /* Until cond holds, 60 s at most: the machine may be busy with other things. */
 #define wait_for(cond)                                                                             \
 	do {                                                                                       \
@@ -99,33 +107,35 @@ static inline int task_count(void *in, size_t n, void **out, size_t *out_n, void
 	return 0;
 }
 
-/* Sleeps that many milliseconds, whatever is asked of it. */
-static inline int task_sleep(void *in, size_t n, void **out, size_t *out_n, void *user)
+/* Sleeps for `user` milliseconds; a polite one stops when it is asked to. */
+static inline void task_rest(void *user, bool polite)
 {
 	uint64_t end = canp_clock_ns() + (uint64_t)(intptr_t)user * 1000000u;
 	struct timespec ms = {.tv_nsec = 1000000};
 
+	while (canp_clock_ns() < end && !(polite && pool_task_cancelled()))
+		nanosleep(&ms, NULL);
+}
+
+/* Sleeps that many milliseconds, whatever is asked of it. */
+static inline int task_sleep(void *in, size_t n, void **out, size_t *out_n, void *user)
+{
 	(void)in;
 	(void)n;
 	(void)out;
 	(void)out_n;
-	while (canp_clock_ns() < end)
-		nanosleep(&ms, NULL);
+	task_rest(user, false);
 	return 0;
 }
 
 /* The same, but it ends when it is asked to. */
 static inline int task_polite(void *in, size_t n, void **out, size_t *out_n, void *user)
 {
-	uint64_t end = canp_clock_ns() + (uint64_t)(intptr_t)user * 1000000u;
-	struct timespec ms = {.tv_nsec = 1000000};
-
 	(void)in;
 	(void)n;
 	(void)out;
 	(void)out_n;
-	while (canp_clock_ns() < end && !pool_task_cancelled())
-		nanosleep(&ms, NULL);
+	task_rest(user, true);
 	return pool_task_cancelled() ? -1 : 0;
 }
 

@@ -1,6 +1,7 @@
 /*
  * pqread.c - see pqread.h. Slow and plain on purpose: every bit is taken one at a time, every
- * length is checked, the Thrift structs are parsed into a tree first.
+ * length is checked, the Thrift structs are parsed into a tree first. One file, because its parts
+ * are steps of one walk through a Parquet file and what they hand on is nobody else's.
  */
 #include <math.h>
 #include <stdarg.h>

@@ -20,6 +20,7 @@
 #include "core/runtime/ring.h"
 #include "io/format/format.h"
 #include "io/source/reader.h"
+#include "tests/lib/tmpdir.h"
 
 #define DRIVE_FILES 6
 
@@ -72,12 +73,13 @@ static inline void drive_init(struct drive *d, struct canp_ring *ring, const cha
 			      const struct canp_reader_opts *opts, uint64_t seed)
 {
 	size_t bytes = canp_reader_bytes(opts);
+	char name[128];
 
 	memset(d, 0, sizeof(*d));
 	d->ring = ring;
 	d->rng = seed;
-	snprintf(d->dir, sizeof(d->dir), "%s/t_reader.XXXXXX", base);
-	assert_non_null(mkdtemp(d->dir));
+	snprintf(name, sizeof(name), "%s/t_reader", base);
+	assert_int_equal(tmpdir_make(d->dir, sizeof(d->dir), name), 0);
 	assert_true(bytes > 0);
 	assert_int_equal(posix_memalign(&d->mem, 4096, bytes), 0);
 	d->reader = canp_reader_init(d->mem, ring, opts);
@@ -85,16 +87,13 @@ static inline void drive_init(struct drive *d, struct canp_ring *ring, const cha
 
 static inline void drive_fini(struct drive *d)
 {
-	char cmd[128];
-
 	for (unsigned i = 0; canp_reader_inflight(d->reader); i++) {
 		assert_true(i < 100000);
 		canp_ring_wait(d->ring, 1000000);
 	}
 	canp_reader_fini(d->reader);
 	free(d->mem);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", d->dir);
-	assert_int_equal(system(cmd), 0);
+	assert_int_equal(tmpdir_remove(d->dir), 0);
 }
 
 /* Peeks, running the ring until there is an answer. */

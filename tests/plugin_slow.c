@@ -1,6 +1,6 @@
 /*
  * plugin_slow.c - a plugin that makes a job slower by a known share and changes nothing else: after
- * each batch it spins for PERCENT of the time that went by since the batch before. For
+ * each batch it spins for PERCENT of the CPU time its core spent since the batch before. For
  * compare_power.sh, which asks whether `canp-bench compare` sees it. The argument is PERCENT.
  */
 #include <errno.h>
@@ -10,20 +10,17 @@
 
 #include "io/plugin.h"
 
-/* A reactor that slept between two batches did no work that could have been slower. */
-#define PAUSE_NS 1000000u
-
 struct slow_shard {
 	uint64_t last_ns;
 };
 
 static double share;
 
-static uint64_t clock_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -59,13 +56,17 @@ static int slow_shard(void *ctx, unsigned shard, unsigned nr_shards, void **stat
 static int slow_batch(void *state, struct canp_batch *b)
 {
 	struct slow_shard *s = state;
-	uint64_t now = clock_ns(), spent = now - s->last_ns, until;
+	/* CPU time, so that a reactor which slept is not made slower for it; the wall clock to spin
+	 * by, as it is read without a system call. */
+	uint64_t now = clock_ns(CLOCK_THREAD_CPUTIME_ID), begin = clock_ns(CLOCK_MONOTONIC);
+	/* A spin that the core did not get all of leaves last_ns ahead of the clock. */
+	uint64_t spent = s->last_ns && now > s->last_ns ? now - s->last_ns : 0;
+	uint64_t need = (uint64_t)((double)spent * share);
 
 	(void)b;
-	until = now + (s->last_ns && spent < PAUSE_NS ? (uint64_t)((double)spent * share) : 0);
-	while (now < until)
-		now = clock_ns();
-	s->last_ns = now;
+	while (clock_ns(CLOCK_MONOTONIC) - begin < need)
+		;
+	s->last_ns = now + need;
 	return 0;
 }
 

@@ -9,7 +9,7 @@ check:
 	$(MAKE) --no-print-directory deps || exit 1; \
 	$(MAKE) --no-print-directory deps-test || echo "check: some tests will skip"; \
 	$(MAKE) --no-print-directory $(JOBS) all tests lib examples || exit 1; \
-	for step in check-unit lint e2e oracle interop rows; do \
+	for step in check-unit lint check-usdt e2e oracle interop rows; do \
 		$(MAKE) --no-print-directory $$step || bad="$$bad $$step"; \
 	done; \
 	echo "check: $$(($$(date +%s) - start)) s$${bad:+, FAILED:$$bad}"; [ -z "$$bad" ]
@@ -61,6 +61,15 @@ VALGRIND_TESTS := t_mem t_mem_stats t_cache t_mmapcache t_spsc t_evring t_hist t
 soak: check-valgrind
 check-valgrind: $(addprefix $(O)/tests/,$(VALGRIND_TESTS))
 	@bash tests/run-valgrind.sh $(O)/tests $(VALGRIND_TESTS) || [ $$? -eq 77 ]
+
+## check-usdt: how many instructions an idle probe point is
+## usdt-cost: the same, and how many a job has with probes and without; two builds, minutes
+.PHONY: check-usdt usdt-cost
+soak: usdt-cost
+check-usdt:
+	@bash tests/usdt_cost.sh $(BUILD) || [ $$? -eq 77 ]
+usdt-cost:
+	@bash tests/usdt_cost.sh $(BUILD) full || [ $$? -eq 77 ]
 
 # ---- what was promised ---------------------------------------------------------------------------
 .PHONY: rows rows-bench

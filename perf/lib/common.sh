@@ -121,10 +121,10 @@ quiet() {
 }
 
 # counted EVENT...: perf stat can count it. What it cannot count it calls "not supported" and exits 0.
+# What it printed is in $counts.
 counted() {
-	local text
-	text=$(perf stat "$@" -- true 2>&1) || { why=$(printf '%s\n' "$text" | head -n 1); return 1; }
-	case $text in
+	counts=$(perf stat "$@" -- true 2>&1) || { why=$(printf '%s\n' "$counts" | head -n 1); return 1; }
+	case $counts in
 	*'not supported'* | *'not counted'*) why="the counter is not supported here"; return 1 ;;
 	esac
 }
@@ -145,6 +145,7 @@ feature() {
 }
 
 feature_ask() {
+	local intel
 	why=
 	case $1 in
 	perf)
@@ -178,7 +179,20 @@ feature_ask() {
 		;;
 	topdown)
 		feature perf || return 1
-		counted -M TopdownL1 || { why="no hardware counters for topdown: $why"; return 1; }
+		# Intel's and AMD's names for the same four shares.
+		feature metrics:TopdownL1 || {
+			intel=$why
+			feature metrics:PipelineL1 || { why=$intel; return 1; }
+		}
+		;;
+	metrics:*)
+		feature perf || return 1
+		counted -M "${1#metrics:}" || { why="no hardware counters for ${1#metrics:}: $why"; return 1; }
+		# A perf that has no metrics for this processor counts its usual events and says nothing.
+		case $counts in
+		*retiring* | *Retiring*) ;;
+		*) why="perf has no metrics ${1#metrics:} for this processor"; return 1 ;;
+		esac
 		;;
 	mem | c2c)
 		feature perf || return 1

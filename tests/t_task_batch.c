@@ -157,7 +157,8 @@ static int send_some(const struct canp_task_env *env, void *arg)
 	if (in->at == TASKS)
 		return 0;
 	again.prio = CANP_PRIO_LOW; /* behind what is there, so that slots get free */
-	return canp_submit(env->exec, &again, NULL);
+	rc = canp_submit(env->exec, &again, NULL);
+	return rc == -EAGAIN ? 0 : rc;
 }
 
 static void B11_tasks_send_batches_of_every_shape(void **state)
@@ -168,8 +169,13 @@ static void B11_tasks_send_batches_of_every_shape(void **state)
 			struct inner in = {.s = &shapes[i], .cores = cores};
 			struct canp_exec *ex = exec_of(cores);
 
-			assert_int_equal(canp_submit_cpu(ex, CANP_PRIO_LOW, send_some, &in), 0);
-			assert_int_equal(canp_exec_wait_idle(ex, 120000), 0);
+			/* A batch may take the last slot, and then the task finds none for itself:
+			 * the slots are fewer than the tasks. */
+			for (unsigned tries = 0; in.at < TASKS && tries < TASKS / 100; tries++) {
+				assert_int_equal(canp_submit_cpu(ex, CANP_PRIO_LOW, send_some, &in),
+						 0);
+				assert_int_equal(canp_exec_wait_idle(ex, 120000), 0);
+			}
 			assert_int_equal(in.at, TASKS);
 			all_ran(ex);
 			canp_exec_destroy(ex);

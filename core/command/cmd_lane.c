@@ -64,6 +64,8 @@ static bool lane_has_work(const struct cmd_lane *l)
 {
 	const struct canp_cmd_pool *p = l->pool;
 
+	if (__atomic_load_n(&p->stopping, __ATOMIC_SEQ_CST) != l->stop_seen)
+		return true;
 	if (canp_cmd_queue_count(l->inbox) || canp_cmd_queue_count(l->cancels) ||
 	    canp_cmd_queue_count(l->ended) || __atomic_load_n(&l->quit, __ATOMIC_SEQ_CST) ||
 	    (__atomic_load_n(&p->kill_all, __ATOMIC_SEQ_CST) && !canp_list_empty(&l->active) &&
@@ -238,6 +240,7 @@ static void lane_stopping(struct cmd_lane *l)
 	struct canp_cmd_pool *p = l->pool;
 	uint32_t stop = __atomic_load_n(&p->stopping, __ATOMIC_SEQ_CST);
 
+	__atomic_store_n(&l->stop_seen, stop, __ATOMIC_SEQ_CST);
 	if (!stop) {
 		l->kills_sent = false;
 		return;

@@ -242,7 +242,10 @@ static void *lane_thread_enter(void *arg)
 	struct cmd_lane *l = arg;
 
 	pthread_setname_np(pthread_self(), "canp-cmd");
-	return canp_cmd_lane_enter(l) ? NULL : lane_thread(l);
+	if (!canp_cmd_lane_enter(l))
+		return lane_thread(l);
+	__atomic_store_n(&l->live, false, __ATOMIC_SEQ_CST);
+	return NULL;
 }
 
 static int thread_start(struct cmd_lane *l)
@@ -311,17 +314,27 @@ static int reactor_start(struct cmd_lane *l)
 	return rc ? rc : r.error;
 }
 
+static int foreign_start(struct cmd_lane *l)
+{
+	int rc = canp_cmd_lane_enter(l);
+
+	if (!rc)
+		canp_cmd_lane_turn(l, 0);
+	return rc;
+}
+
 static int lane_start(struct cmd_lane *l)
 {
-	__atomic_store_n(&l->quit, false, __ATOMIC_SEQ_CST);
-	if (l->pool->cfg.foreign) {
-		int rc = canp_cmd_lane_enter(l);
+	int rc;
 
-		if (!rc)
-			canp_cmd_lane_turn(l, 0);
-		return rc;
-	}
-	return l->pool->own_exec ? thread_start(l) : reactor_start(l);
+	__atomic_store_n(&l->quit, false, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&l->live, true, __ATOMIC_SEQ_CST);
+	rc = l->pool->cfg.foreign ? foreign_start(l)
+	     : l->pool->own_exec  ? thread_start(l)
+				  : reactor_start(l);
+	if (rc)
+		__atomic_store_n(&l->live, false, __ATOMIC_SEQ_CST);
+	return rc;
 }
 
 static void lane_stop(struct cmd_lane *l)
@@ -339,6 +352,7 @@ static void lane_stop(struct cmd_lane *l)
 	while (l->attached)
 		pthread_cond_wait(&p->quiet, &p->lock);
 	pthread_mutex_unlock(&p->lock);
+	__atomic_store_n(&l->live, false, __ATOMIC_SEQ_CST);
 }
 
 int canp_cmd_pool_start(struct canp_cmd_pool *p, uint32_t interval_ms)
@@ -360,6 +374,15 @@ int canp_cmd_pool_start(struct canp_cmd_pool *p, uint32_t interval_ms)
 
 /* ---- stopping ---- */
 
+/* The order of the looks matters: what a lane begins before it sees the stop is counted then. */
+static bool lane_quiet(struct cmd_lane *l, enum canp_cmd_stop queued)
+{
+	if (__atomic_load_n(&l->live, __ATOMIC_SEQ_CST) &&
+	    __atomic_load_n(&l->stop_seen, __ATOMIC_SEQ_CST) != 1 + (uint32_t)queued)
+		return false;
+	return !__atomic_load_n(&l->nr_active, __ATOMIC_SEQ_CST);
+}
+
 static bool pool_quiet(const struct canp_cmd_pool *p, enum canp_cmd_stop queued)
 {
 	bool quiet =
@@ -367,7 +390,7 @@ static bool pool_quiet(const struct canp_cmd_pool *p, enum canp_cmd_stop queued)
 						!__atomic_load_n(&p->running, __ATOMIC_SEQ_CST));
 
 	for (unsigned i = 0; i < p->nr_lanes && quiet; i++)
-		quiet = !__atomic_load_n(&p->lanes[i]->nr_active, __ATOMIC_SEQ_CST);
+		quiet = lane_quiet(p->lanes[i], queued);
 	return quiet;
 }
 

@@ -79,6 +79,10 @@ struct cmd_lane {
 	int ep, tfd, efd;
 	uint32_t sleeping; /* atomic */
 	bool quit;         /* atomic */
+	bool live;         /* atomic; somebody takes its turns */
+	/* The pool's `stopping` that its last turn saw: from then on it begins no command that this
+	 * forbids. Before, it may have one in its hands that nobody counts. Atomic. */
+	uint32_t stop_seen;
 	bool running_thread, attached, kills_sent;
 	pthread_t thread;
 	pid_t pid; /* of this process */

@@ -740,6 +740,32 @@ static void E38_destroy_with_everything_going_on(void **state)
 	}
 }
 
+/* A lane that has a command in its hands and has not begun it yet belongs to nobody's count. */
+static void E38_destroy_while_a_command_begins(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 2000; round++) {
+		struct canp_cmd_config c = config(2);
+		uint64_t until;
+		struct canp_future *f[8];
+
+		make(&c);
+		assert_int_equal(canp_cmd_pool_start(pool, 0), 0);
+		for (int i = 0; i < 8; i++)
+			f[i] = push(i % 2 ? "true" : "exec sleep 1000");
+		until = canp_clock_ns() + round % 200 * 1000;
+		while (canp_clock_ns() < until)
+			;
+		teardown(NULL);
+		for (int i = 0; i < 8; i++) {
+			assert_true(canp_future_status(f[i]) >= CANP_TASK_COMPLETED);
+			canp_future_put(f[i]);
+		}
+		assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+		assert_int_equal(errno, ECHILD);
+	}
+}
+
 #define CMD_POOL_CASES                                                                             \
 	cmocka_unit_test_teardown(E06_modes_give_the_same_results, teardown),                      \
 		cmocka_unit_test_teardown(E07_configuration_setters, teardown),                    \
@@ -763,4 +789,5 @@ static void E38_destroy_with_everything_going_on(void **state)
 		cmocka_unit_test_teardown(E28_results_outlive_the_pool, teardown),                 \
 		cmocka_unit_test_teardown(E35_at_after_and_every, teardown),                       \
 		cmocka_unit_test_teardown(E36_metrics, teardown),                                  \
-		cmocka_unit_test_teardown(E38_destroy_with_everything_going_on, teardown)
+		cmocka_unit_test_teardown(E38_destroy_with_everything_going_on, teardown),         \
+		cmocka_unit_test_teardown(E38_destroy_while_a_command_begins, teardown)

@@ -359,7 +359,7 @@ static int next_never(void *arg, void *items, uint32_t max)
 {
 	(void)items;
 	(void)max;
-	++*(uint64_t *)arg;
+	__atomic_add_fetch((uint64_t *)arg, 1, __ATOMIC_RELEASE);
 	return -EAGAIN;
 }
 

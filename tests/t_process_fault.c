@@ -292,6 +292,21 @@ static void D32_workers_that_cannot_start_fail_the_start(void **state)
 	pool_destroy(p);
 }
 
+/* State ('R', 'S', 'T', ..) and parent of a process; 0 when it is gone. */
+static char proc_state(pid_t pid, int *parent)
+{
+	char path[64], line[256] = "", state = 0, *at;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	at = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+	fclose(file);
+	return at && sscanf(at + 1, " %c %d", &state, parent) == 2 ? state : 0;
+}
+
 static void D33_a_stopped_worker_with_a_task_is_replaced(void **state)
 {
 	process_pool_t *p =
@@ -299,6 +314,7 @@ static void D33_a_stopped_worker_with_a_task_is_replaced(void **state)
 	struct canp_process_worker w = one_worker(p);
 	task_future_t *f;
 	task_result_t r;
+	int parent;
 
 	(void)state;
 	/* Stopped while it holds a task. */
@@ -312,6 +328,8 @@ static void D33_a_stopped_worker_with_a_task_is_replaced(void **state)
 	/* Stopped while idle, then handed one: the task survives that. */
 	w = one_worker(p);
 	kill(w.pid, SIGSTOP);
+	/* It may still be looking for work on another CPU when kill() is back. */
+	wait_for(proc_state(w.pid, &parent) == 'T');
 	assert_int_equal(pool_submit_sync(p, task_rc, NULL, 0, (void *)9L, 0, 0, &r), 9);
 	assert_int_not_equal(r.worker_pid, w.pid);
 	pool_destroy(p);
@@ -333,20 +351,13 @@ static void D32_without_the_zygote_nothing_hangs(void **state)
 {
 	process_pool_t *p = pool_n(2, 16);
 	struct canp_process_worker w[2];
-	char path[64], line[256], *at;
 	task_future_t *f[4];
 	task_result_t r;
 	int zygote = 0;
-	FILE *file;
 
 	(void)state;
 	assert_int_equal(canp_process_pool_workers(p, w, 2), 2);
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)w[0].pid);
-	file = fopen(path, "r");
-	assert_non_null(fgets(line, sizeof(line), file));
-	fclose(file);
-	at = strrchr(line, ')');
-	assert_int_equal(sscanf(at + 1, " %*c %d", &zygote), 1);
+	assert_int_not_equal(proc_state(w[0].pid, &zygote), 0);
 	for (int i = 0; i < 4; i++)
 		f[i] = pool_submit_async(p, task_sleep, NULL, 0, (void *)600000L, 0, 0);
 	wait_for(canp_future_status(f[0]) == CANP_TASK_RUNNING);

@@ -410,7 +410,8 @@ int canp_pipe_build(struct canp_pipe *p, struct canp_strbuf *err)
 	struct canp_strbuf none = CANP_STRBUF_INIT;
 	int rc = p->build_error;
 
-	if (p->state != PIPE_NEW)
+	/* A run that is ending may be setting it. */
+	if (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) != PIPE_NEW)
 		return 0;
 	if (rc) {
 		if (err)

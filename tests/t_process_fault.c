@@ -173,6 +173,42 @@ static void D30_every_future_resolves_among_cancels_and_limits(void **state)
 	pool_destroy(p);
 }
 
+static int task_until(void *in, size_t n, void **out, size_t *out_n, void *user)
+{
+	uint64_t end_ns;
+
+	(void)n, (void)out, (void)out_n, (void)user;
+	memcpy(&end_ns, in, sizeof(end_ns));
+	while (canp_clock_ns() < end_ns)
+		;
+	return 0;
+}
+
+/* The worker ends the task and the supervisor its time, at the same moment. */
+static void D30_an_end_at_the_time_limit_is_counted_once(void **state)
+{
+	enum { N = 6000 };
+	process_pool_t *p = pool_of((pool_config_t){.worker_count = 1, .queue_size = 16});
+	unsigned got[8] = {0};
+	pool_stats_t st;
+
+	(void)state;
+	for (unsigned i = 0; i < N; i++) {
+		uint64_t end_ns = canp_clock_ns() + 1000000 + i % 120 * 1000;
+		task_result_t r;
+
+		pool_submit_sync(p, task_until, &end_ns, sizeof(end_ns), NULL, 0, 1, &r);
+		got[r.outcome]++;
+		canp_process_result_release(&r);
+	}
+	assert_int_equal(got[CANP_PROCESS_OK] + got[CANP_PROCESS_TIMEOUT], N);
+	st = stats_of(p);
+	assert_int_equal(st.tasks_completed, got[CANP_PROCESS_OK]);
+	assert_int_equal(st.tasks_failed, got[CANP_PROCESS_TIMEOUT]);
+	assert_int_equal(st.tasks_timed_out, got[CANP_PROCESS_TIMEOUT]);
+	pool_destroy(p);
+}
+
 /* ---- deaths ---- */
 
 static void D32_a_crash_takes_only_its_task(void **state)
@@ -246,6 +282,7 @@ static void D32_too_many_deaths_open_the_breaker(void **state)
 		.worker_count = 1, .queue_size = 64, .restart_max = 5, .restart_window_ms = 3000});
 	task_future_t *f[12];
 	unsigned crashed = 0, broken = 0;
+	uint64_t begin_ns = canp_clock_ns();
 	task_result_t r;
 
 	(void)state;
@@ -263,7 +300,10 @@ static void D32_too_many_deaths_open_the_breaker(void **state)
 		broken += r.outcome == CANP_PROCESS_BROKEN;
 		pool_future_destroy(f[i]);
 	}
-	assert_int_equal(crashed, 5);
+	assert_true(crashed >= 5);
+	/* On a machine so slow that the first death left the window one more is allowed. */
+	if (canp_clock_ns() - begin_ns < 3000000000u)
+		assert_int_equal(crashed, 5);
 	assert_true(broken >= 1);
 	assert_true(stats_of(p).breaker_open);
 	assert_null(pool_submit_async(p, task_rc, NULL, 0, NULL, 0, 0));
@@ -529,7 +569,7 @@ static void *submitter_main(void *arg)
 		if (pool_submit_sync(s->p, task_rc, NULL, 0, NULL, 0, 60000, NULL))
 			s->bad++;
 		else
-			s->ok++;
+			__atomic_add_fetch(&s->ok, 1, __ATOMIC_RELAXED);
 		usleep(100);
 	}
 	return NULL;
@@ -544,6 +584,7 @@ static void D31_restart_fails_no_task_and_replaces_everybody(void **state)
 
 	(void)state;
 	pthread_create(&t, NULL, submitter_main, &s);
+	wait_for(__atomic_load_n(&s.ok, __ATOMIC_RELAXED) > 0);
 	for (int k = 0; k < 5; k++) {
 		assert_int_equal(canp_process_pool_workers(p, w, 4), 2);
 		assert_int_equal(pool_restart(p, 60000), 0);
@@ -664,6 +705,7 @@ int main(void)
 		cmocka_unit_test(D25_without_io_uring_it_does_the_same),
 		cmocka_unit_test(D29_even_load_moves_nothing),
 		cmocka_unit_test(D30_every_future_resolves_among_cancels_and_limits),
+		cmocka_unit_test(D30_an_end_at_the_time_limit_is_counted_once),
 		cmocka_unit_test(D31_restart_fails_no_task_and_replaces_everybody),
 		cmocka_unit_test(D31_restart_kills_who_does_not_finish),
 		cmocka_unit_test(D31_workers_are_replaced_after_their_tasks),

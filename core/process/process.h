@@ -270,7 +270,8 @@ struct canp_process_worker {
 	uint64_t cycles, instructions, cache_misses; /* at its last idle moment */
 	int perf_error;                              /* why these are 0: -errno; 0: they count */
 };
-/* Live workers, at most max of them; reads /proc now. Returns how many. */
+/* Live workers, at most max of them; reads /proc now. Returns how many: one that is just being
+ * started or replaced is left out. A pid that is returned may have ended since. */
 int canp_process_pool_workers(struct canp_process_pool *pool, struct canp_process_worker *workers,
 			      int max);
 void canp_process_pool_limits(struct canp_process_pool *pool,

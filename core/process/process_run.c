@@ -74,19 +74,21 @@ static int output_keep(struct proc_self *w, struct proc_slot *s, void *out, size
 
 /* ---- the end ---- */
 
+/* n: 1, or -1 to take it back. */
+static void count_outcome(struct proc_entry *e, unsigned outcome, int64_t n)
+{
+	canp_stat_add(outcome == CANP_PROCESS_OK ? &e->completed : &e->failed, (uint64_t)n);
+	if (outcome == CANP_PROCESS_CANCELLED)
+		canp_stat_add(&e->cancelled, (uint64_t)n);
+	else if (outcome == CANP_PROCESS_TIMEOUT)
+		canp_stat_add(&e->timed_out, (uint64_t)n);
+}
+
 static void count_end(struct proc_self *w, struct proc_slot *s, unsigned outcome)
 {
 	struct proc_entry *e = w->e;
 
-	if (outcome == CANP_PROCESS_OK) {
-		canp_stat_add(&e->completed, 1);
-	} else {
-		canp_stat_add(&e->failed, 1);
-		if (outcome == CANP_PROCESS_CANCELLED)
-			canp_stat_add(&e->cancelled, 1);
-		else if (outcome == CANP_PROCESS_TIMEOUT)
-			canp_stat_add(&e->timed_out, 1);
-	}
+	count_outcome(e, outcome, 1);
 	canp_stat_add(&e->run_ns, s->ended_ns - s->started_ns);
 	canp_hist_add(&e->hist, s->ended_ns > s->created_ns ? s->ended_ns - s->created_ns : 0);
 	proc_set64(&e->counted, e->cur_n);
@@ -110,9 +112,8 @@ static void publish(struct proc_self *w, struct proc_slot *s, unsigned outcome)
 	} while (!canp_fword_cas(&s->word, &old, to));
 	if (canp_likely(canp_fword_status(old) == CANP_TASK_RUNNING))
 		canp_process_ended(w->p, s, old);
-	else if (w->e->counted == w->e->cur_n) /* the time limit came between */
-		canp_stat_add(outcome == CANP_PROCESS_OK ? &w->e->completed : &w->e->failed,
-			      (uint64_t)-1);
+	else if (w->e->counted == w->e->cur_n) /* the time limit came between, and counted it */
+		count_outcome(w->e, outcome, -1);
 }
 
 static void clock_after(struct proc_self *w)

@@ -50,8 +50,9 @@ int canp_process_spawn(struct canp_process_pool *p, unsigned i, bool extra)
 
 	if (proc_get32(&e->state) == PE_FREE)
 		p->nr_alive++;
-	e->pid = 0;
-	e->generation = p->shm->generation;
+	/* Read by anybody who asks for the workers. */
+	proc_set32((uint32_t *)&e->pid, 0);
+	proc_set32(&e->generation, p->shm->generation);
 	e->recycle = 0;
 	proc_set32(&e->armed, 0);
 	__atomic_store_n(&e->stop, stopping, __ATOMIC_SEQ_CST);
@@ -388,7 +389,7 @@ static void roll_fail(struct canp_process_pool *p)
 		return;
 	canp_process_log(p, CANP_PROCESS_LOG_ERROR, "restart given up: new workers do not start");
 	for (unsigned i = 0; i < p->nr_entries; i++) {
-		p->shm->entries[i].generation = p->roll_to;
+		proc_set32(&p->shm->entries[i].generation, p->roll_to);
 		p->watch[i].old = false;
 		p->shm->entries[i].recycle = 0;
 	}

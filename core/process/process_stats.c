@@ -128,25 +128,29 @@ static void read_usage(pid_t pid, struct canp_process_worker *w)
 	w->open_fds = count_fds(pid);
 }
 
-static void worker_fill(struct canp_process_pool *p, unsigned i, struct canp_process_worker *w)
+/* False: there is no such worker now. Its entry may be given to the next one at any time, and a
+ * number that is 0 meanwhile must not reach somebody who sends it a signal. */
+static bool worker_fill(struct canp_process_pool *p, unsigned i, struct canp_process_worker *w)
 {
 	struct proc_entry *e = &p->shm->entries[i];
 	uint64_t now_ns = canp_clock_ns();
 
 	memset(w, 0, sizeof(*w));
 	w->index = (int)i;
-	w->pid = e->pid;
-	w->generation = e->generation;
+	w->pid = (pid_t)proc_get32((const uint32_t *)&e->pid);
+	w->generation = proc_get32(&e->generation);
+	if (w->pid <= 0 || proc_get32(&e->state) != PE_READY)
+		return false;
 	w->busy = proc_get64(&e->cur) != 0;
 	w->tasks = canp_stat_get(&e->completed) + canp_stat_get(&e->failed);
 	w->run_ns = canp_stat_get(&e->run_ns);
 	w->cycles = canp_stat_get(&e->cycles);
 	w->instructions = canp_stat_get(&e->instructions);
 	w->cache_misses = canp_stat_get(&e->cache_misses);
-	w->perf_error = e->perf_error;
-	read_usage(e->pid, w);
+	w->perf_error = (int)proc_get32((const uint32_t *)&e->perf_error);
+	read_usage(w->pid, w);
 	if (p->pid != getpid())
-		return;
+		return true;
 	pthread_mutex_lock(&p->lock);
 	if (p->watch[i].cpu_at_ns && now_ns > p->watch[i].cpu_at_ns)
 		w->cpu_percent = 100.0 * (double)(w->cpu_ns - p->watch[i].cpu_ns) /
@@ -154,6 +158,7 @@ static void worker_fill(struct canp_process_pool *p, unsigned i, struct canp_pro
 	p->watch[i].cpu_ns = w->cpu_ns;
 	p->watch[i].cpu_at_ns = now_ns;
 	pthread_mutex_unlock(&p->lock);
+	return true;
 }
 
 int canp_process_pool_workers(struct canp_process_pool *p, struct canp_process_worker *workers,
@@ -163,7 +168,7 @@ int canp_process_pool_workers(struct canp_process_pool *p, struct canp_process_w
 
 	for (unsigned i = 0; i < p->nr_entries && n < max; i++)
 		if (proc_get32(&p->shm->entries[i].state) == PE_READY)
-			worker_fill(p, i, &workers[n++]);
+			n += worker_fill(p, i, &workers[n]);
 	return n;
 }
 

@@ -40,6 +40,8 @@ static void zy_spawn(struct canp_process_pool *p, unsigned entry, int sfd, int p
 		close(p->ctl_fd);
 		close(sfd);
 		close(pfd);
+		/* Whoever sees that it is ready sees its number, too. */
+		proc_set32((uint32_t *)&e->pid, (uint32_t)getpid());
 		canp_process_worker_main(p, entry);
 	}
 	if (pid > 0) {
@@ -48,7 +50,7 @@ static void zy_spawn(struct canp_process_pool *p, unsigned entry, int sfd, int p
 	}
 	e->exit_code = 0;
 	e->exit_status = errno;
-	e->pid = 0;
+	proc_set32((uint32_t *)&e->pid, 0);
 	proc_set32(&e->state, PE_DEAD);
 	canp_process_kick(p);
 }

@@ -70,8 +70,8 @@ has "is kept" out '^  keep +depth = 7'
 has "and the reason is told" out 'given by name'
 has "and --ring is obeyed" out 'helper threads'
 
-# A device that answers after 30 ms: four reads of 1 MiB at once feed no core, more do.
-CANP_RING_SLOW=read:30000:8000 canp 0 "inputs on a slow device" tune --budget 3s --slice 1m logs
+# A device that answers after 60 ms: four reads of 1 MiB at once feed no core, however busy, more do.
+CANP_RING_SLOW=read:60000:8000 canp 0 "inputs on a slow device" tune --budget 3s --slice 1m logs
 has "need more reads at once" out '^  CHANGE +depth = (8|16|32) +\(was 4\)'
 
 echo "-- the profile it writes"

@@ -187,7 +187,7 @@ static int task_until(void *in, size_t n, void **out, size_t *out_n, void *user)
 /* The worker ends the task and the supervisor its time, at the same moment. */
 static void D30_an_end_at_the_time_limit_is_counted_once(void **state)
 {
-	enum { N = 6000 };
+	enum { N = 3000 };
 	process_pool_t *p = pool_of((pool_config_t){.worker_count = 1, .queue_size = 16});
 	unsigned got[8] = {0};
 	pool_stats_t st;

@@ -744,7 +744,7 @@ static void E38_destroy_with_everything_going_on(void **state)
 static void E38_destroy_while_a_command_begins(void **state)
 {
 	(void)state;
-	for (unsigned round = 0; round < 2000; round++) {
+	for (unsigned round = 0; round < 1000; round++) {
 		struct canp_cmd_config c = config(2);
 		uint64_t until;
 		struct canp_future *f[8];

@@ -42,6 +42,12 @@ soak-pool: $(O)/tests/t_process_chaos
 	@CANP_SOAK_S=300 timeout 900 $(O)/tests/t_process_chaos
 .PHONY: soak-pool
 
+## soak-examples: the teaching programs, all of them under valgrind too
+soak: soak-examples
+soak-examples: all examples
+	@CANP_LONG=1 bash tests/e2e_examples.sh $(BIN)
+.PHONY: soak-examples
+
 .PHONY: check-unit check-asan check-tsan e2e lint kconfig-run readme-options
 
 ## check-unit: runs the unit tests; check-asan and check-tsan run them with sanitizers

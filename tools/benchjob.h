@@ -18,6 +18,7 @@
 #include "core/base/hist.h"
 #include "tools/appliance_cmd.h"
 #include "tools/bench_job.h"
+#include "tools/benchjob_mem.h"
 #include "tools/benchjob_parse.h"
 
 #define CANP_BENCHJOB_PERCENTILES_MAX 20u
@@ -91,7 +92,9 @@ struct canp_benchjob {
 	enum canp_stage first, last;
 	double percentile[CANP_BENCHJOB_PERCENTILES_MAX];
 	unsigned nr_percentiles;
-	unsigned steady_kind; /* enum canp_benchjob_steady */
+	enum canp_benchjob_iomem iomem;
+	const char *iomem_file; /* in cfg.iomem; NULL: none */
+	unsigned steady_kind;   /* enum canp_benchjob_steady */
 	double steady_limit;
 	unsigned group; /* of --group-reporting */
 	unsigned wave;  /* jobs of one wave run at once */

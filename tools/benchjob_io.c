@@ -22,7 +22,6 @@
 #include "core/base/units.h"
 #include "core/runtime/ring.h"
 #include "tools/benchjob.h"
-#include "tools/benchjob_mem.h"
 
 #define IO_BS_DEFAULT 4096u
 
@@ -470,11 +469,9 @@ static void run_sync(struct io_state *s)
 static int blocks_get(struct io_state *s, size_t bytes)
 {
 	struct canp_strbuf err = CANP_STRBUF_INIT;
-	enum canp_benchjob_iomem kind;
-	const char *file;
-	int rc = canp_benchjob_mem_parse(s->cfg->iomem, &kind, &file, &err);
+	const struct canp_benchjob *j = s->run->j;
+	int rc = canp_benchjob_mem_get(&s->mem, j->iomem, j->iomem_file, bytes, &err);
 
-	rc = rc ? rc : canp_benchjob_mem_get(&s->mem, kind, file, bytes, &err);
 	if (rc)
 		snprintf(s->r->error, sizeof(s->r->error), "%.250s",
 			 err.len ? err.buf : "out of memory");

@@ -11,7 +11,6 @@
 
 #include "core/base/compiler.h"
 #include "tools/benchjob.h"
-#include "tools/benchjob_mem.h"
 
 /* Other names of the same keys. */
 static const struct {
@@ -291,8 +290,6 @@ static int check_dataset(struct canp_benchjob *j, struct canp_strbuf *err)
 static int check(struct canp_benchjob *j, struct canp_strbuf *err)
 {
 	const struct canp_benchjob_cfg *c = &j->cfg;
-	enum canp_benchjob_iomem kind;
-	const char *file;
 
 	if (c->rw != CANP_CFG_RW_NONE && given(j, "stages"))
 		return fail(err, where_of(j, "stages"),
@@ -308,7 +305,7 @@ static int check(struct canp_benchjob *j, struct canp_strbuf *err)
 		return fail(err, where_of(j, "rw"), "rw= needs filename= or directory=");
 	if (c->rw != CANP_CFG_RW_NONE && c->direct && c->bs % 512)
 		return fail(err, where_of(j, "bs"), "direct=1 needs bs in multiples of 512");
-	if (canp_benchjob_mem_parse(c->iomem, &kind, &file, err)) {
+	if (canp_benchjob_mem_parse(c->iomem, &j->iomem, &j->iomem_file, err)) {
 		canp_strbuf_printf(err, " (%s)", where_of(j, "iomem"));
 		return -EINVAL;
 	}

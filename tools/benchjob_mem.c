@@ -108,17 +108,6 @@ static int get_shm(struct canp_benchjob_mem *m)
 	return rc;
 }
 
-/* All of it, here and now: the first blocks would else pay for the faults. */
-static void touch(struct canp_benchjob_mem *m)
-{
-	size_t align = m->kind == CANP_BENCHJOB_IOMEM_THP ? HUGE_BYTES : PAGE_BYTES;
-
-	m->p = (uint8_t *)m->base + (align - (uintptr_t)m->base % align) % align;
-	if (m->kind == CANP_BENCHJOB_IOMEM_THP)
-		madvise(m->p, m->len - (size_t)(m->p - (uint8_t *)m->base), MADV_HUGEPAGE);
-	memset(m->p, 0x5a, m->bytes);
-}
-
 int canp_benchjob_mem_get(struct canp_benchjob_mem *m, enum canp_benchjob_iomem kind,
 			  const char *file, size_t bytes, struct canp_strbuf *err)
 {
@@ -126,19 +115,22 @@ int canp_benchjob_mem_get(struct canp_benchjob_mem *m, enum canp_benchjob_iomem 
 
 	*m = (struct canp_benchjob_mem){.kind = kind, .bytes = bytes, .len = bytes};
 	if (is_huge(kind))
-		m->len = (bytes + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+		m->len = canp_align_up(bytes, HUGE_BYTES);
 	if (kind == CANP_BENCHJOB_IOMEM_MALLOC) {
 		m->len = bytes + PAGE_BYTES;
 		m->base = malloc(m->len);
 		rc = m->base ? 0 : -ENOMEM;
 	} else if (kind == CANP_BENCHJOB_IOMEM_SHM || kind == CANP_BENCHJOB_IOMEM_SHMHUGE) {
 		rc = get_shm(m);
+	} else if (kind == CANP_BENCHJOB_IOMEM_THP) {
+		rc = canp_hugepage_map(bytes, CANP_HUGE_THP, -1, &m->base, &m->pages);
 	} else {
-		m->len += kind == CANP_BENCHJOB_IOMEM_THP ? HUGE_BYTES : 0;
 		rc = get_map(m, file);
 	}
 	if (!rc) {
-		touch(m);
+		/* All of it, here and now: the first blocks would else pay for the faults. */
+		m->p = (uint8_t *)canp_align_up((uintptr_t)m->base, PAGE_BYTES);
+		memset(m->p, 0x5a, bytes);
 		return 0;
 	}
 	m->base = NULL;
@@ -161,6 +153,8 @@ void canp_benchjob_mem_put(struct canp_benchjob_mem *m)
 		free(m->base);
 	else if (m->kind == CANP_BENCHJOB_IOMEM_SHM || m->kind == CANP_BENCHJOB_IOMEM_SHMHUGE)
 		shmdt(m->base);
+	else if (m->kind == CANP_BENCHJOB_IOMEM_THP)
+		canp_hugepage_unmap(m->base, &m->pages);
 	else
 		munmap(m->base, m->len);
 	*m = (struct canp_benchjob_mem){0};

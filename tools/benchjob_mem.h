@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "core/base/strbuf.h"
+#include "numa/hugepage.h"
 
 enum canp_benchjob_iomem {
 	CANP_BENCHJOB_IOMEM_MALLOC,
@@ -29,6 +30,7 @@ struct canp_benchjob_mem {
 	size_t bytes; /* that may be used */
 	void *base;   /* what is given back */
 	size_t len;
+	struct canp_hugepage_report pages; /* of thp */
 };
 
 /* Reads "KIND" or "KIND:FILE". *file points into text, NULL: none given. 0, or -EINVAL with a line
